@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The argument of -krr. */
+#ifndef KRR_OPTIONS_H
+#define KRR_OPTIONS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum KrrMode { KRR_MODE_NONE, KRR_MODE_RECORD, KRR_MODE_REPLAY } KrrMode;
+
+typedef struct KrrOptions {
+    KrrMode mode;
+    char *path;             /* of the trace */
+    bool start_boot;        /* record: start=boot */
+    uint32_t ring_size;     /* record: ring=SIZE, bytes */
+    bool final_ram;         /* record: final-ram=on */
+    bool exit_at_end;       /* replay: exit=on */
+    bool progress;          /* replay: progress=on|off, default: when stderr is a terminal */
+} KrrOptions;
+
+/*
+ * Parses "record=FILE,start=boot|manual,ring=SIZE,final-ram=on|off" or
+ * "replay=FILE,exit=on|off,progress=on|off". A comma in FILE is written twice, as everywhere
+ * in QEMU. Unknown, repeated and conflicting options are errors that name the option and what is
+ * allowed. Free with krr_options_free().
+ */
+KrrOptions *krr_options_parse(const char *text, GError **errp);
+void krr_options_free(KrrOptions *options);
+/* Text for --help and the man page. */
+const char *krr_options_help(void);
+
+#endif
