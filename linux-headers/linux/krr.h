@@ -181,7 +181,9 @@ struct krr_shared {
 	__u32 ring_offset;
 	__u32 ring_size;	/* bytes, power of two */
 	__u32 state;		/* KRR_STATE_*, written by QEMU */
-	__u64 reserved0[4];
+	__u64 kernel_text;	/* run-time address of _text; guest, before PARK */
+	__u64 tsc_khz;		/* 0 unknown; guest, before PARK */
+	__u64 reserved0[2];
 
 	/* the kernel-entry lock */
 	__u32 lock;		/* 0 free, else owner's vCPU + 1; KRR_MAX_VCPUS + 1 = device group */
@@ -195,6 +197,15 @@ struct krr_shared {
 	__u64 reserved2[7];
 	__u64 ring_tail;	/* what QEMU has taken out; QEMU */
 	__u64 reserved3[7];
+};
+
+/* What the guest tells about itself, written before PARK: the trace repeats it.
+ * In the first page of BAR2, KRR_GUEST_OFFSET bytes from its start. */
+#define KRR_GUEST_OFFSET	512
+struct krr_guest {
+	char  release[64];	/* utsname, NUL padded */
+	__u8  build_id[20];	/* of vmlinux; zeroes unknown */
+	__u32 reserved;
 };
 
 /* Words of krr_entry, in the order of the kernel's pt_regs, and three more. */
@@ -334,6 +345,7 @@ krr_frame_digest(const __u64 *words)
 #define KRR_ASSERT(name, cond) \
 	typedef char krr_assert_##name[(cond) ? 1 : -1] __attribute__((unused))
 KRR_ASSERT(shared_size, sizeof(struct krr_shared) == 256);
+KRR_ASSERT(guest_size, sizeof(struct krr_guest) == 88);
 KRR_ASSERT(record_size, sizeof(struct krr_record) == 16);
 KRR_ASSERT(bytes_size, sizeof(struct krr_bytes) == 16);
 KRR_ASSERT(entry_size, sizeof(struct krr_entry) == 16);
