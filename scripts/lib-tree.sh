@@ -52,7 +52,7 @@ stage_series()
         fi
     done < <(patch_targets "$@")
     for patch in "$@"; do
-        if ! output=$(patch -d "$stage" -p1 -s -f --fuzz=0 --no-backup-if-mismatch -r - \
+        if ! output=$(LC_ALL=C patch -d "$stage" -p1 -f --fuzz=0 --no-backup-if-mismatch -r - \
                           -i "$(realpath "$patch")" 2>&1); then
             note "error: hook patch ${patch##*/} ($(patch_subject "$patch")) does not apply to $tree:"
             printf '%s\n' "$output" >&2
@@ -79,11 +79,12 @@ tree_restore()
     fi
 }
 
-# tree_patched TREE - prints the files that are patched at the moment.
+# tree_patched TREE [original|added] - prints the files that are patched (or
+# added by patches) at the moment.
 tree_patched()
 {
     local kind
-    for kind in original added; do
+    for kind in ${2:-original added}; do
         [ ! -d "$1/.krr/$kind" ] || (cd "$1/.krr/$kind" && find . -type f -printf '%P\n')
     done
 }
