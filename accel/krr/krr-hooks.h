@@ -11,11 +11,9 @@
 #include <stdint.h>
 
 struct CPUState;
-struct CPUArchState;
 struct AccelOpsClass;
 struct MemoryRegion;
 struct QDict;
-struct QemuOpts;
 
 /* -krr record= was given; constant after the command line is parsed. */
 extern bool krr_record_mode;
@@ -34,7 +32,8 @@ static inline bool krr_replaying(void)
 /* Parses the argument of -krr; exits with a message when it is wrong. */
 void krr_option(const char *arg);
 /* Before options are validated: refuses conflicting ones, sets up the machine of a replay. */
-void krr_configure(struct QDict *machine_opts, int *has_defaults, const char *cpu_option);
+void krr_configure(struct QDict *machine_opts, int *has_defaults, int *default_vga,
+                   const char **cpu_option);
 /* After machine creation and reset: record device state, or load the snapshot. */
 void krr_machine_ready(void);
 
@@ -44,24 +43,67 @@ void krr_machine_ready(void);
  * A vCPU accessed a device. Writes a record if a recording runs and the
  * vCPU owns the kernel-entry lock; else does nothing. Called by the vCPU's thread
  * after a read and before a write is carried out. @kind is KRR_KIND_PORT_READ and so on.
- * Accesses to KRR's own doorbell port are not recorded.
+ * Accesses to KRR's own doorbell port and to silent ranges (the local APIC,
+ * which KVM keeps from QEMU) are not recorded.
  */
 void krr_record_io(struct CPUState *cpu, unsigned kind, uint64_t address,
                    unsigned size, uint64_t value);
 
-/* ---- replay: vCPU scheduler (accel/tcg) ---- */
-
-void krr_replay_ops_init(struct AccelOpsClass *ops);
-/* Before each translation block lookup: has this vCPU left the kernel? Then it must not run on. */
-bool krr_replay_left_kernel(struct CPUState *cpu, uint32_t hflags);
-
-/* ---- replay: CPU (target/i386) ---- */
+/* The same for memory-mapped devices of a guest that runs under TCG. The value
+ * read comes as TCG's slow path has it: big endian. */
+void krr_record_mmio_read(struct CPUState *cpu, uint64_t address, unsigned size,
+                          uint64_t value_be);
+void krr_record_mmio_write(struct CPUState *cpu, uint64_t address, unsigned size,
+                           uint64_t value);
 
 /*
- * A privileged instruction wants a value from outside. @kind is a
- * KRR_KIND_*. Returns true and sets @value when the next record announces it;
- * does not return when the trace says otherwise; false when not replaying.
+ * A vCPU left KVM for a port access (@count elements of @size bytes at @data)
+ * or an access to memory without RAM. Carries the access out and records it;
+ * without the BQL, like its callers.
  */
-bool krr_replay_insn_input(struct CPUArchState *env, unsigned kind, uint64_t *value, uintptr_t ra);
+bool krr_record_kvm_io(struct CPUState *cpu, uint16_t port, void *data, bool write,
+                       unsigned size, uint32_t count);
+bool krr_record_kvm_mmio(struct CPUState *cpu, uint64_t address, void *data,
+                         unsigned size, bool write);
+
+/*
+ * Someone who is no vCPU's instruction (a device, the monitor, gdb) is about
+ * to write @length bytes at @offset of a memory region. True: this is guest
+ * memory, the caller writes it now. False: not recording, or no guest memory.
+ */
+bool krr_record_dma(struct MemoryRegion *mr, uint64_t offset, const void *data,
+                    uint64_t length);
+static inline bool krr_dma_write(struct MemoryRegion *mr, uint64_t offset,
+                                 const void *data, uint64_t length)
+{
+    return __builtin_expect(krr_record_mode, 0) &&
+           krr_record_dma(mr, offset, data, length);
+}
+
+/* The same for a store of one value, 1 to 8 bytes, which is carried out here. @swap:
+ * in the order that is not the host's. */
+bool krr_record_dma_store(struct MemoryRegion *mr, uint64_t offset, uint64_t value,
+                          unsigned size, bool swap);
+static inline bool krr_dma_store(struct MemoryRegion *mr, uint64_t offset,
+                                 uint64_t value, unsigned size, bool swap)
+{
+    return __builtin_expect(krr_record_mode, 0) &&
+           krr_record_dma_store(mr, offset, value, size, swap);
+}
+
+/* ---- replay: vCPU scheduler (accel/tcg) ---- */
+
+/* Exit code of cpu_exec(): the scheduler has to decide who runs on. Above
+ * QEMU's own EXCP_* codes, which end at 0x10005. */
+#define EXCP_KRR 0x10100
+
+void krr_replay_ops_init(struct AccelOpsClass *ops);
+
+/*
+ * Before each translation block is looked up: has this vCPU left the kernel? If
+ * the next record is its own entry, that is injected and the vCPU runs on (false). True: it
+ * must not run on now.
+ */
+bool krr_replay_left_kernel(struct CPUState *cpu);
 
 #endif
