@@ -106,4 +106,7 @@ void krr_replay_ops_init(struct AccelOpsClass *ops);
  */
 bool krr_replay_left_kernel(struct CPUState *cpu);
 
+/* True when a replay stands at the end of its trace (for gdb's stop reason). */
+bool krr_replay_at_end(void);
+
 #endif

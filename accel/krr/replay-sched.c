@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The vCPU scheduler of a replay: one thread, which runs the vCPU that owns the
+ * kernel-entry lock until the trace says that another one runs.
+ *
+ * Unlike QEMU's own single-threaded scheduler it never rotates, has no timers,
+ * and ignores halted vCPUs: the trace alone decides.
+ */
+#include "qemu/osdep.h"
+#include "qemu/main-loop.h"
+#include "qemu/rcu.h"
+#include "qemu/notify.h"
+#include "exec/cpu-common.h"
+#include "exec/gdbstub.h"
+#include "system/accel-ops.h"
+#include "system/cpus.h"
+#include "system/cpu-timers.h"
+#include "system/runstate.h"
+#include "hw/core/cpu.h"
+#include "tcg/startup.h"
+#include "accel/tcg/tcg-accel-ops.h"
+#include "accel/tcg/tcg-accel-ops-rr.h"
+#include "accel/krr/krr-hooks.h"
+#include "accel/krr/replay.h"
+
+/* Instructions that a vCPU may run before the loop looks around; only a cut-off trace needs it smaller. */
+#define RUN_BUDGET  INT32_MAX
+
+static CPUState *running;       /* the vCPU inside cpu_exec(), for kicks from other threads */
+
+static void kick(CPUState *unused)
+{
+    CPUState *cpu;
+
+    /* Once more if another vCPU got going while this one was kicked. */
+    do {
+        cpu = qatomic_read(&running);
+        if (cpu) {
+            cpu_exit(cpu);
+        }
+        smp_mb();
+    } while (cpu != qatomic_read(&running));
+}
+
+static void force_rcu(Notifier *notifier, void *data)
+{
+    kick(NULL);
+}
+
+static CPUState *current_vcpu(void)
+{
+    return qemu_get_cpu(krr_replay->current);
+}
+
+static int64_t run_budget(void)
+{
+    uint64_t last = krr_replay->last_budget;
+
+    return last && last < RUN_BUDGET ? last : RUN_BUDGET;
+}
+
+/* Runs one vCPU; returns the exit code of cpu_exec(). Without the BQL. */
+static int run(CPUState *cpu)
+{
+    int64_t budget = run_budget();
+    int64_t before = icount_get_raw();
+    int64_t executed;
+    int r;
+
+    cpu->icount_budget = budget;
+    cpu->neg.icount_decr.u16.low = MIN(0xffff, budget);
+    cpu->icount_extra = budget - cpu->neg.icount_decr.u16.low;
+    qatomic_set_mb(&running, cpu);
+    r = tcg_cpu_exec(cpu);
+    qatomic_set(&running, NULL);
+    icount_update(cpu);
+    cpu->neg.icount_decr.u16.low = 0;
+    cpu->icount_extra = 0;
+    cpu->icount_budget = 0;
+
+    executed = icount_get_raw() - before;
+    krr_replay_vcpu(cpu)->instructions += executed;
+    if (krr_replay->last_budget) {
+        if (executed >= krr_replay->last_budget) {
+            krr_replay_finish("the trace was cut off and the guest runs on without "
+                              "anything to replay");
+        } else {
+            krr_replay->last_budget -= executed;
+        }
+    }
+    return r;
+}
+
+/* Stops for gdb. A step that went over the exit to user mode shows a user RIP,
+ * which no replay executes: it goes on to the next kernel instruction. */
+static bool is_debug_stop(CPUState *cpu, int r)
+{
+    return r == EXCP_DEBUG && !krr_replay_in_user_mode(cpu);
+}
+
+static void after_run(CPUState *cpu, int r)
+{
+    if (r == EXCP_HLT || r == EXCP_HALTED) {
+        cpu->halted = 0;
+        krr_replay_halted(cpu);
+    }
+}
+
+/* Runs vCPUs until something outside of the replay wants attention. With the BQL
+ * on entry and exit. */
+static void run_until_kicked(void)
+{
+    CPUState *cpu = current_vcpu();
+
+    if (!krr_replay->start_us) {
+        krr_replay->start_us = g_get_monotonic_time();
+    }
+    bql_unlock();
+    for (;;) {
+        int r;
+
+        cpu = current_vcpu();
+        current_cpu = cpu;
+        if (krr_replay_over() || qatomic_read(&cpu->exit_request) ||
+            qatomic_read(&cpu->stop) || !cpu_work_list_empty(cpu)) {
+            break;
+        }
+        if (krr_replay_schedule(cpu) == KRR_NEXT_SWITCH) {
+            continue;
+        }
+        r = run(cpu);
+        if (is_debug_stop(cpu, r)) {
+            bql_lock();
+            cpu_handle_guest_debug(cpu);
+            return;
+        }
+        after_run(cpu, r);
+    }
+    bql_lock();
+    qatomic_set_mb(&cpu->exit_request, 0);
+    if (krr_replay_over()) {
+        krr_replay_report(cpu);
+        cpu->stopped = true;
+    }
+}
+
+static void handle_requests(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        current_cpu = cpu;
+        qemu_wait_io_event_common(cpu);
+    }
+}
+
+static void *replay_thread(void *arg)
+{
+    CPUState *cpu = arg;
+    Notifier notifier = { .notify = force_rcu };
+
+    rcu_register_thread();
+    rcu_add_force_rcu_notifier(&notifier);
+    tcg_register_thread();
+    bql_lock();
+    qemu_thread_get_self(cpu->thread);
+    cpu->thread_id = qemu_get_thread_id();
+    cpu->neg.can_do_io = true;
+    current_cpu = cpu;
+    cpu_thread_signal_created(cpu);
+
+    for (;;) {
+        /* The state of the other vCPUs does not count: gdb may have resumed only
+         * one that does not own the lock, and it gets there by running the owner. */
+        while (all_cpu_threads_idle()) {
+            qemu_cond_wait_bql(first_cpu->halt_cond);
+        }
+        handle_requests();
+        if (!all_cpu_threads_idle()) {
+            run_until_kicked();
+        }
+    }
+    g_assert_not_reached();
+}
+
+static void create_thread(CPUState *cpu)
+{
+    tcg_cpu_init_cflags(cpu, false);
+    if (cpu == first_cpu) {
+        qemu_thread_create(cpu->thread, "KRR replay", replay_thread, cpu,
+                           QEMU_THREAD_JOINABLE);
+        return;
+    }
+    /* All vCPUs share the first one's thread and condition. */
+    g_free(cpu->thread);
+    qemu_cond_destroy(cpu->halt_cond);
+    g_free(cpu->halt_cond);
+    cpu->thread = first_cpu->thread;
+    cpu->halt_cond = first_cpu->halt_cond;
+    cpu->thread_id = first_cpu->thread_id;
+    cpu->neg.can_do_io = true;
+    cpu->created = true;
+}
+
+void krr_replay_ops_init(AccelOpsClass *ops)
+{
+    ops->create_vcpu_thread = create_thread;
+    ops->kick_vcpu_thread = kick;
+    ops->handle_interrupt = tcg_handle_interrupt;
+    ops->get_virtual_clock = icount_get;
+    ops->get_elapsed_ticks = icount_get;
+}

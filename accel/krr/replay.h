@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A replay session: the trace, who runs, and how it ends. Target-neutral; the
+ * x86 side is in target/i386/krr/.
+ *
+ * Everything here runs in the one vCPU thread of a replay, except where noted.
+ */
+#ifndef ACCEL_KRR_REPLAY_H
+#define ACCEL_KRR_REPLAY_H
+
+#include "hw/core/cpu.h"
+#include "krr/options.h"
+#include "krr/reader.h"
+#include "krr/kinds.h"
+
+/*
+ * Where a vCPU is. Only the owner of the kernel-entry lock runs, with one
+ * exception: LEAVING is the way out of the kernel, after the lock was released, which touches
+ * nothing but this vCPU's own stack and per-CPU data.
+ */
+typedef enum KrrPlace {
+    KRR_PLACE_KERNEL,       /* owns the lock */
+    KRR_PLACE_LEAVING,      /* released; runs to user mode, halt or an entry hook */
+    KRR_PLACE_USER,         /* in user mode, which is not replayed */
+    KRR_PLACE_HALTED,       /* after HLT */
+    KRR_PLACE_ENTERING,     /* ENTRY or WAKE injected, the entry hook not yet reached */
+    KRR_PLACE_HOOK,         /* waits at a hook that needs the lock */
+} KrrPlace;
+
+typedef struct KrrReplayVcpu {
+    KrrPlace place;
+    uint64_t ordinal;                   /* safepoints passed */
+    uint64_t instructions;              /* executed in this replay */
+    uint64_t entry[KRR_ENTRY_WORDS];    /* words of the last ENTRY */
+} KrrReplayVcpu;
+
+typedef enum KrrReplayState {
+    KRR_REPLAY_RUNNING,
+    KRR_REPLAY_END,         /* the trace's end was reached, all was equal */
+    KRR_REPLAY_DIVERGED,
+    KRR_REPLAY_FAILED,      /* the trace cannot be read on */
+} KrrReplayState;
+
+typedef struct KrrReplay {
+    const KrrOptions *options;
+    KrrReader *reader;
+    const KrrMachine *machine;
+    KrrReplayState state;
+    uint32_t current;                   /* vCPU that runs */
+    uint64_t previous;                  /* KRR_PREVIOUS of the last release */
+    KrrReplayVcpu vcpu[KRR_MAX_VCPUS];
+    KrrStats stats;
+    KrrConsole console;
+    char *end;                          /* how it ended, for the summary */
+    uint64_t done;                      /* records consumed; read by the progress timer */
+    int64_t start_us;                   /* wall clock when the first vCPU ran */
+    int64_t end_us;
+    uint64_t last_budget;               /* instructions a cut-off trace may still run */
+} KrrReplay;
+
+/* The session of this QEMU; NULL without -krr replay=. Hooks called by QEMU
+ * have no other way to find it. */
+extern KrrReplay *krr_replay;
+
+static inline bool krr_replay_over(void)
+{
+    return krr_replay->state != KRR_REPLAY_RUNNING;
+}
+
+static inline KrrReplayVcpu *krr_replay_vcpu(const CPUState *cpu)
+{
+    return &krr_replay->vcpu[cpu->cpu_index];
+}
+
+/* ---- replay.c ---- */
+
+/* Called by krr_configure() and krr_machine_ready(); exit with a message on errors. */
+void krr_replay_configure(const KrrOptions *options, struct QDict *machine_opts,
+                          int *has_defaults, const char *cpu_option);
+void krr_replay_machine_ready(void);
+
+/*
+ * The next record. NULL when the trace is over, at its end or because it is
+ * damaged: the state of the session then says so, and the caller returns to
+ * the scheduler. A QEMU-written END (no hook of the guest belongs to it) is
+ * handled here, for every caller.
+ */
+const struct krr_record *krr_replay_peek(void);
+void krr_replay_consume(CPUState *cpu);
+
+/* Ends the session at the END record or where the trace was cut off. */
+void krr_replay_finish(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
+/*
+ * Divergence: says where @cpu is (@rip) and what both sides say, and ends the
+ * session. Returns; the caller goes back to the scheduler.
+ */
+void krr_replay_diverged(CPUState *cpu, uint64_t rip, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* After the vCPU thread has left the execution loop for good: summary, then
+ * exit or stop. Called with the BQL held. */
+void krr_replay_report(CPUState *cpu);
+
+/* ---- target/i386/krr/ ---- */
+
+typedef enum KrrNext {
+    KRR_NEXT_RUN,           /* this vCPU runs on */
+    KRR_NEXT_SWITCH,        /* krr_replay->current says who runs now, or the session is over */
+} KrrNext;
+
+/*
+ * Gets the vCPU going that owns the next record, from whatever place it is in:
+ * injects its entry or wake-up, or lets it run on. Called outside cpu_exec().
+ */
+KrrNext krr_replay_schedule(CPUState *cpu);
+/* @cpu executed HLT. */
+void krr_replay_halted(CPUState *cpu);
+bool krr_replay_in_user_mode(CPUState *cpu);
+/* Loads registers of the snapshot; exits with a message on errors. */
+void krr_replay_load_cpu(CPUState *cpu, const KrrCpuState *state);
+uint64_t krr_replay_rip(CPUState *cpu);
+
+/* ---- hw/krr/replay-machine.c ---- */
+
+#define KRR_PAGE_SIZE 4096
+#define TYPE_KRR_REPLAY_MACHINE_NAME "krr-replay"
+/* Guest-physical page that takes suppressed accesses (see replay-fault.c). */
+uint64_t krr_replay_scratch_page(void);
+/* Calls @fn for each page of guest RAM that is not all zeroes. */
+typedef void (*KrrPageFn)(uint64_t address, const void *page, void *opaque);
+void krr_replay_each_page(KrrPageFn fn, void *opaque);
+
+#endif

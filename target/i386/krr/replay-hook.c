@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What happens at the magic NOPs of the guest recorder: each hook is carried out
+ * here from the trace, and the guest goes on behind the call. The recorder's own code
+ * never runs in a replay.
+ */
+#include "qemu/osdep.h"
+#include "cpu.h"
+#include "exec/cpu_ldst.h"
+#include "exec/exec-all.h"
+#include "exec/helper-proto.h"
+#include "target/i386/krr/replay-internal.h"
+
+#define NOP_LENGTH 8
+
+void krr_replay_leave(CPUX86State *env, uintptr_t ra)
+{
+    CPUState *cs = env_cpu(env);
+
+    if (ra) {
+        cpu_restore_state(cs, ra);
+    }
+    cs->exception_index = EXCP_KRR;
+    cpu_loop_exit(cs);
+}
+
+const struct krr_record *krr_replay_peek_own(CPUX86State *env)
+{
+    const struct krr_record *record = krr_replay_peek();
+
+    return record && record->vcpu == env_cpu(env)->cpu_index ? record : NULL;
+}
+
+static uint64_t return_address(CPUX86State *env, uintptr_t ra)
+{
+    return cpu_ldq_data_ra(env, env->regs[R_ESP], ra);
+}
+
+/* RET of the hook's thunk. */
+static void leave_thunk(CPUX86State *env, uintptr_t ra)
+{
+    env->eip = return_address(env, ra);
+    env->regs[R_ESP] += 8;
+}
+
+/* The next record, if it is what this hook would have written; else the replay
+ * has diverged. */
+static const struct krr_record *expect(CPUX86State *env, unsigned kind, uintptr_t ra)
+{
+    const struct krr_record *record = krr_replay_peek();
+    uint32_t site = return_address(env, ra);
+
+    if (!record) {
+        return NULL;
+    }
+    if (record->kind == kind && record->vcpu == env_cpu(env)->cpu_index &&
+        record->ordinal == krr_env_vcpu(env)->ordinal && record->site == site) {
+        return record;
+    }
+    krr_replay_diverged(env_cpu(env), return_address(env, ra), "%s from site %08x",
+                        krr_kind_name(kind), site);
+    return NULL;
+}
+
+/* ---- inputs ---- */
+
+static void value_hook(CPUX86State *env, unsigned kind, uintptr_t ra)
+{
+    const struct krr_record *record = expect(env, kind, ra);
+
+    if (record) {
+        const struct krr_value *value = krr_record_payload(record);
+
+        env->regs[R_EAX] = value->value;
+        krr_replay_consume(env_cpu(env));
+    }
+}
+
+static void cpuid_hook(CPUX86State *env, uintptr_t ra)
+{
+    const struct krr_record *record = expect(env, KRR_KIND_CPUID, ra);
+
+    if (record) {
+        const struct krr_cpuid *cpuid = krr_record_payload(record);
+
+        env->regs[R_EAX] = cpuid->eax;
+        env->regs[R_EBX] = cpuid->ebx;
+        env->regs[R_ECX] = cpuid->ecx;
+        env->regs[R_EDX] = cpuid->edx;
+        krr_replay_consume(env_cpu(env));
+    }
+}
+
+/* By TCG's own stores: translated code and watchpoints have to notice. */
+static void store_bytes(CPUX86State *env, uint64_t address, const uint8_t *data,
+                        uint32_t length, uintptr_t ra)
+{
+    uint32_t i = 0;
+
+    for (; i + 8 <= length; i += 8) {
+        cpu_stq_data_ra(env, address + i, ldq_le_p(data + i), ra);
+    }
+    for (; i < length; i++) {
+        cpu_stb_data_ra(env, address + i, data[i], ra);
+    }
+}
+
+/* rdi = destination, rsi = length, rdx = user address or 0. */
+static void bytes_hook(CPUX86State *env, unsigned kind, uintptr_t ra)
+{
+    uint64_t destination = env->regs[R_EDI];
+    uint64_t length = env->regs[R_ESI];
+    uint64_t user = env->regs[R_EDX];
+
+    while (length) {
+        const struct krr_record *record = expect(env, kind, ra);
+        const struct krr_bytes *bytes;
+
+        if (!record) {
+            return;
+        }
+        bytes = krr_record_payload(record);
+        if (bytes->destination != destination ||
+            (uint64_t)bytes->length + bytes->left != length) {
+            krr_replay_diverged(env_cpu(env), return_address(env, ra),
+                                "%s of %" PRIu64 " bytes to 0x%" PRIx64 " from site %08x",
+                                krr_kind_name(kind), length, destination,
+                                (uint32_t)return_address(env, ra));
+            return;
+        }
+        store_bytes(env, destination, bytes->data, bytes->length, ra);
+        if (user) {
+            /* So that gdb sees user memory as of the kernel's last read; where
+             * nothing is mapped there is nothing to see. */
+            cpu_memory_rw_debug(env_cpu(env), user, (void *)bytes->data, bytes->length, true);
+            user += bytes->length;
+        }
+        destination += bytes->length;
+        length -= bytes->length;
+        krr_replay_consume(env_cpu(env));
+    }
+}
+
+/* ---- order ---- */
+
+/* xor %eax,%eax, which every safepoint ends with. */
+static void clear_eax(CPUX86State *env)
+{
+    env->regs[R_EAX] = 0;
+    CC_SRC = CC_Z | CC_P;
+    CC_OP = CC_OP_EFLAGS;
+}
+
+static void safepoint_interrupt(CPUX86State *env, const struct krr_record *record)
+{
+    if (!(env->eflags & IF_MASK)) {
+        krr_replay_diverged(env_cpu(env), env->eip, "a safepoint with interrupts disabled");
+        return;
+    }
+    /* The frame that the recorder makes: the safepoint is executed again. */
+    env->eip -= NOP_LENGTH;
+    env->regs[R_EAX] = 0;
+    CC_SRC = 0;
+    CC_OP = CC_OP_EFLAGS;
+    krr_inject_interrupt(env, krr_record_payload(record));
+}
+
+static void safepoint_hook(CPUX86State *env, uintptr_t ra)
+{
+    KrrReplayVcpu *vcpu = krr_env_vcpu(env);
+    const struct krr_record *record;
+
+    vcpu->ordinal++;
+    record = krr_replay_peek_own(env);
+    if (record && record->ordinal < vcpu->ordinal) {
+        krr_replay_diverged(env_cpu(env), return_address(env, ra),
+                            "safepoint %" PRIu64 " passed without it", vcpu->ordinal);
+    }
+    if (krr_replay_over()) {
+        return;
+    }
+    if (record && record->ordinal == vcpu->ordinal && record->kind == KRR_KIND_INTERRUPT) {
+        safepoint_interrupt(env, record);
+        return;
+    }
+    clear_eax(env);
+    leave_thunk(env, ra);
+}
+
+static void release_hook(CPUX86State *env, uintptr_t ra)
+{
+    KrrReplayVcpu *vcpu = krr_env_vcpu(env);
+
+    if (vcpu->place != KRR_PLACE_KERNEL) {
+        krr_replay_diverged(env_cpu(env), return_address(env, ra),
+                            "a release of the lock by a vCPU that does not own it");
+        return;
+    }
+    vcpu->place = KRR_PLACE_LEAVING;
+    krr_replay->previous = KRR_PREVIOUS(env_cpu(env)->cpu_index, vcpu->ordinal);
+    leave_thunk(env, ra);
+}
+
+/* After a halt that no interrupt ended, and at the start. */
+static void acquire_hook(CPUX86State *env, uintptr_t ra)
+{
+    KrrReplayVcpu *vcpu = krr_env_vcpu(env);
+
+    if (vcpu->place != KRR_PLACE_KERNEL) {
+        const struct krr_record *record = expect(env, KRR_KIND_RESUME, ra);
+        const struct krr_resume *resume;
+
+        if (!record) {
+            return;
+        }
+        resume = krr_record_payload(record);
+        if (!krr_check_previous(env, resume->previous)) {
+            return;
+        }
+        vcpu->place = KRR_PLACE_KERNEL;
+        krr_replay_consume(env_cpu(env));
+    }
+    leave_thunk(env, ra);
+}
+
+static void end_hook(CPUX86State *env, uintptr_t ra)
+{
+    const struct krr_record *record = expect(env, KRR_KIND_END, ra);
+
+    if (record) {
+        const struct krr_end *end = krr_record_payload(record);
+        g_autofree char *text = g_strndup(end->text, sizeof(end->text));
+        uint32_t reason = end->reason;
+
+        krr_replay_consume(env_cpu(env));
+        krr_replay_finish("%s%s%s", krr_end_reason_name(reason), *text ? ": " : "", text);
+        /* Stop in the caller: the thunk has no frame that a debugger knows. */
+        leave_thunk(env, ra);
+    }
+}
+
+static bool is_bytes(unsigned hook)
+{
+    const KrrKind *kind = krr_kind(hook);
+
+    return kind && kind->payload == KRR_PAYLOAD_BYTES;
+}
+
+static bool is_value(unsigned hook)
+{
+    const KrrKind *kind = krr_kind(hook);
+
+    return kind && kind->payload == KRR_PAYLOAD_VALUE;
+}
+
+static void run_hook(CPUX86State *env, unsigned hook, uintptr_t ra)
+{
+    switch (hook) {
+    case KRR_HOOK_SAFEPOINT:
+        safepoint_hook(env, ra);
+        return;
+    case KRR_HOOK_RELEASE:
+        release_hook(env, ra);
+        return;
+    case KRR_HOOK_ACQUIRE:
+        acquire_hook(env, ra);
+        return;
+    case KRR_KIND_END:
+        end_hook(env, ra);
+        return;
+    case KRR_HOOK_ENTRY:
+        krr_entry_hook(env, ra);
+        break;
+    case KRR_KIND_CPUID:
+        cpuid_hook(env, ra);
+        break;
+    default:
+        if (is_value(hook)) {
+            value_hook(env, hook, ra);
+        } else if (is_bytes(hook)) {
+            bytes_hook(env, hook, ra);
+        } else {
+            krr_replay_diverged(env_cpu(env), env->eip, "hook %u, which no recorder has", hook);
+        }
+        break;
+    }
+    if (!krr_replay_over()) {
+        leave_thunk(env, ra);
+    }
+}
+
+void helper_krr_hook(CPUX86State *env, uint32_t hook)
+{
+    uintptr_t ra = GETPC();
+
+    if (!krr_replay_over()) {
+        run_hook(env, hook, ra);
+    }
+    if (krr_replay_over()) {
+        krr_replay_leave(env, 0);
+    }
+    krr_arm_fault(env);
+}

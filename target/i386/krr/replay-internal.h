@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared by the parts of the x86 replay. */
+#ifndef TARGET_I386_KRR_REPLAY_INTERNAL_H
+#define TARGET_I386_KRR_REPLAY_INTERNAL_H
+
+#include "cpu.h"
+#include "accel/krr/krr-hooks.h"
+#include "accel/krr/replay.h"
+
+/* Arithmetic flags: the part of KRR_FLAGS_MASK that QEMU keeps in CC_SRC. */
+#define KRR_ARITHMETIC_FLAGS (CC_C | CC_P | CC_A | CC_Z | CC_S | CC_O)
+
+static inline KrrReplayVcpu *krr_env_vcpu(CPUX86State *env)
+{
+    return krr_replay_vcpu(env_cpu(env));
+}
+
+/*
+ * Goes back to the scheduler from inside a helper. With @ra, the instruction at
+ * fault is undone first; without, RIP and registers stay as the helper set them.
+ */
+G_NORETURN void krr_replay_leave(CPUX86State *env, uintptr_t ra);
+
+/* The next record if it is @env's own; NULL if it belongs to another vCPU or
+ * the session is over. */
+const struct krr_record *krr_replay_peek_own(CPUX86State *env);
+
+/* Sets all of RFLAGS, outside or inside the execution loop. */
+void krr_load_rflags(CPUX86State *env, uint64_t rflags);
+
+/* ---- replay-entry.c ---- */
+
+/* Interrupt in the window of the safepoint whose NOP starts at RIP. */
+void krr_inject_interrupt(CPUX86State *env, const struct krr_trap *trap);
+/* @env's entry from user mode, as the next record has it. */
+void krr_inject_entry(CPUX86State *env, const struct krr_record *record);
+/* Interrupt that ends a halt. */
+void krr_inject_wake(CPUX86State *env, const struct krr_record *record);
+
+/* The entry hook: compares frame and record, and takes the lock. */
+void krr_entry_hook(CPUX86State *env, uintptr_t ra);
+
+/* Checks who owned the lock before; ends the session when it was another. */
+bool krr_check_previous(CPUX86State *env, uint64_t previous);
+
+/* Before anything else of @env: the recorded CPU is about to fault on a user address that
+ * this one may have in its TLB. */
+void krr_arm_fault(CPUX86State *env);
+
+#endif
