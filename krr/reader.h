@@ -9,6 +9,7 @@
 #define KRR_READER_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <linux/krr.h>
 #include "machine.h"
 #include "stats.h"
@@ -23,12 +24,20 @@ void krr_reader_free(KrrReader *r);
 const KrrMachine *krr_reader_machine(const KrrReader *r);
 const KrrCpuState *krr_reader_cpu(const KrrReader *r, uint32_t vcpu);
 
-/* Calls @page_fn for each run of guest memory in the snapshot (or, with @final,
- * at the end of the recording). Data is valid during the call. Stops and
- * returns false when @fn returns false or on a damaged file. */
+/*
+ * Calls @fn for each run of guest memory in the snapshot (or, with @final, at
+ * the end of the recording). @address and @length are multiples of 4096 and lie
+ * below 2^52, but whether memory is there is for @fn to check. Data is valid
+ * during the call. Stops and returns false when @fn returns false (which sets
+ * @errp) or on a damaged file. Does not move the position in the records.
+ */
 typedef bool (*KrrRamFn)(uint64_t address, const void *data, size_t length, void *opaque, GError **errp);
 bool krr_reader_ram(KrrReader *r, bool final, KrrRamFn fn, void *opaque, GError **errp);
 bool krr_reader_has_final_ram(const KrrReader *r);
+
+/* Calls @fn for each mask of the final RAM; the same rules. */
+typedef bool (*KrrMaskFn)(const KrrMask *mask, void *opaque, GError **errp);
+bool krr_reader_masks(KrrReader *r, KrrMaskFn fn, void *opaque, GError **errp);
 
 /*
  * The next record, not consumed; valid until krr_reader_next() is called twice
@@ -53,5 +62,25 @@ const char *krr_reader_end_text(const KrrReader *r);
 uint64_t krr_reader_count(const KrrReader *r);
 /* From the footer, or NULL. */
 const KrrStats *krr_reader_stats(const KrrReader *r);
+
+/* What is wrong with an incomplete trace, and from which byte on; NULL for a complete one. */
+const char *krr_reader_damage(const KrrReader *r);
+const char *krr_reader_path(const KrrReader *r);
+uint64_t krr_reader_file_size(const KrrReader *r);
+
+/*
+ * Calls @fn for each chunk of the file in order, up to its end or to the damage.
+ * With @check, contents are read and their checksums verified.
+ */
+typedef struct KrrChunkInfo {
+    const char *name;           /* "events" */
+    uint64_t offset;            /* in the file */
+    uint32_t raw_length;        /* bytes of the contents */
+    uint32_t stored_length;     /* bytes in the file, without the chunk's header */
+    uint64_t first_record;      /* records before this chunk */
+    uint32_t record_count;
+} KrrChunkInfo;
+typedef bool (*KrrChunkFn)(const KrrChunkInfo *info, void *opaque, GError **errp);
+bool krr_reader_chunks(KrrReader *r, bool check, KrrChunkFn fn, void *opaque, GError **errp);
 
 #endif

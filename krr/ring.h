@@ -28,6 +28,7 @@ struct krr_area *krr_ring_area(const KrrRing *ring, uint32_t vcpu);
 
 /*
  * Appends one record as the owner of the lock (QEMU writes the I/O records).
+ * @payload: record->size - 16 bytes, padding included; NULL for none.
  * Returns 1 when done, 0 when there is no room now (drain, then try again),
  * -1 with @errp when the ring makes no sense.
  */
@@ -35,7 +36,7 @@ int krr_ring_append(KrrRing *ring, const struct krr_record *record, const void *
 
 /*
  * Hands whole, checked records from the tail to @fn, at most up to the head as it is now,
- * then moves the tail. A record is copied out of the ring before it is checked, so that the guest
+ * then moves the tail behind the last one that @fn took. A record is copied out of the ring before it is checked, so that the guest
  * cannot change it in between. Returns the number of bytes taken, -1 with @errp.
  */
 typedef bool (*KrrRingFn)(const struct krr_record *record, void *opaque, GError **errp);

@@ -18,12 +18,17 @@
 #define KRR_WRITER_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include "machine.h"
 #include "stats.h"
 
 typedef struct KrrWriter KrrWriter;
 
-/* Creates or replaces the file. The caller frees the result. */
+/*
+ * Creates or replaces the file; a directory, a block device or a file that
+ * another recorder is writing is refused. Pipes and character devices are
+ * allowed. The caller frees the result.
+ */
 KrrWriter *krr_writer_new(const char *path, GError **errp);
 bool krr_writer_machine(KrrWriter *w, const KrrMachine *machine, GError **errp);
 bool krr_writer_cpu(KrrWriter *w, uint32_t vcpu, const KrrCpuState *cpu, GError **errp);
@@ -45,6 +50,12 @@ bool krr_writer_records(KrrWriter *w, const void *records, size_t length, GError
 bool krr_writer_flush(KrrWriter *w, GError **errp);
 
 bool krr_writer_final_ram(KrrWriter *w, uint64_t address, const void *data, size_t length, GError **errp);
+
+/* Appends @count masks for the final RAM. */
+bool krr_writer_mask(KrrWriter *w, const KrrMask *masks, size_t count, GError **errp);
+
+/* What only the recorder knows of the statistics; call it before krr_writer_finish(). */
+void krr_writer_timing(KrrWriter *w, uint64_t pause_us, uint64_t duration_us, uint64_t ring_full);
 
 /* Completes the file: last chunk, statistics, index, footer. @reason is a
  * KRR_END_*, @text may be NULL. */
