@@ -86,6 +86,7 @@
 #define KRR_KIND_DMA		52	/* struct krr_dma */
 
 /* Hooks that write no record or one of several kinds. */
+/* KRR_KIND_END: rdi = reason, rsi = status, rdx = text or 0, rcx, r8: see struct krr_mask */
 #define KRR_HOOK_SAFEPOINT	0x80
 #define KRR_HOOK_ENTRY		0x81	/* rdi = pt_regs, esi = vector, rdx = error code, rcx = CR2 or DR6 */
 #define KRR_HOOK_RELEASE	0x82	/* before user mode and before halt */
@@ -322,6 +323,26 @@ struct krr_end {
 };
 
 /*
+ * With KRR_FLAG_FINAL_RAM the guest describes its memory before END: what a
+ * replay cannot have equal, and what helps to name the rest. The END hook passes
+ * the kernel address of an array of these in RCX and their number in R8; the
+ * replayer reads it from the replayed guest's own memory.
+ */
+struct krr_mask {
+	__u64 address;		/* guest-physical */
+	__u64 length;		/* bytes */
+	__u32 class;		/* KRR_MASK_* */
+	__u32 reserved;
+	__u64 name;		/* KRR_MASK_SLAB: kernel address of the cache's name, else 0 */
+};
+#define KRR_MASK_FREE		1	/* free page: not compared */
+#define KRR_MASK_USER		2	/* anonymous or page-cache page: not compared */
+#define KRR_MASK_DEAD_STACK	3	/* below a stack pointer: not compared */
+#define KRR_MASK_FPU		4	/* XSAVE area: not compared */
+#define KRR_MASK_STACK		5	/* live stack: KRR_FLAGS_MASK bits of saved flags may differ */
+#define KRR_MASK_SLAB		6	/* compared; says which slab cache it is */
+
+/*
  * Digest of a kernel-mode frame of KRR_FRAME_WORDS words in pt_regs order, with
  * KRR_FLAGS_MASK taken out of RFLAGS. FNV-1a over 64-bit words: this is an
  * error check between two executions that should be equal, not a defence.
@@ -351,6 +372,7 @@ KRR_ASSERT(bytes_size, sizeof(struct krr_bytes) == 16);
 KRR_ASSERT(entry_size, sizeof(struct krr_entry) == 16);
 KRR_ASSERT(trap_size, sizeof(struct krr_trap) == 56);
 KRR_ASSERT(end_size, sizeof(struct krr_end) == 128);
+KRR_ASSERT(mask_size, sizeof(struct krr_mask) == 32);
 KRR_ASSERT(io_size, sizeof(struct krr_io) == 16);
 KRR_ASSERT(area_ordinal, __builtin_offsetof(struct krr_area, ordinal) == KRR_AREA_ORDINAL);
 KRR_ASSERT(area_state, __builtin_offsetof(struct krr_area, state) == KRR_AREA_STATE);
