@@ -102,6 +102,15 @@ void krr_replay_diverged(CPUState *cpu, uint64_t rip, const char *format, ...)
  * exit or stop. Called with the BQL held. */
 void krr_replay_report(CPUState *cpu);
 
+/* ---- replay-compare.c ---- */
+
+/*
+ * Compares guest memory with the trace's final RAM, at the END hook. @memory is
+ * the guest's kernel address of @count struct krr_memory. Prints what differs;
+ * false when something does.
+ */
+bool krr_replay_compare_ram(CPUState *cpu, uint64_t memory, uint64_t count);
+
 /* ---- target/i386/krr/ ---- */
 
 typedef enum KrrNext {
@@ -127,6 +136,8 @@ uint64_t krr_replay_rip(CPUState *cpu);
 #define TYPE_KRR_REPLAY_MACHINE_NAME "krr-replay"
 /* Guest-physical page that takes suppressed accesses (see replay-fault.c). */
 uint64_t krr_replay_scratch_page(void);
+/* Host memory of range @i of the trace's machine. */
+const uint8_t *krr_replay_range_host(uint32_t i);
 /* Calls @fn for each page of guest RAM that is not all zeroes. */
 typedef void (*KrrPageFn)(uint64_t address, const void *page, void *opaque);
 void krr_replay_each_page(KrrPageFn fn, void *opaque);

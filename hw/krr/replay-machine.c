@@ -16,7 +16,7 @@
 #include "exec/exec-all.h"
 #include "exec/memory.h"
 #include "target/i386/cpu.h"
-#include "target/i386/krr/cpu-state.h"
+#include "target/i386/krr/krr-cpu.h"
 #include "accel/krr/krr-hooks.h"
 #include "accel/krr/replay.h"
 
@@ -206,14 +206,18 @@ static void create_memory(KrrReplayMachine *krr)
     }
 }
 
+const uint8_t *krr_replay_range_host(uint32_t i)
+{
+    return memory_region_get_ram_ptr(&the_machine()->ranges[i]);
+}
+
 void krr_replay_each_page(KrrPageFn fn, void *opaque)
 {
-    KrrReplayMachine *krr = the_machine();
     const KrrMachine *machine = krr_replay->machine;
 
     for (uint32_t i = 0; i < machine->ranges_count; i++) {
         const KrrRange *range = &machine->ranges[i];
-        const uint8_t *host = memory_region_get_ram_ptr(&krr->ranges[i]);
+        const uint8_t *host = krr_replay_range_host(i);
 
         for (uint64_t offset = 0; offset < range->length; offset += KRR_PAGE_SIZE) {
             if (!buffer_is_zero(host + offset, KRR_PAGE_SIZE)) {

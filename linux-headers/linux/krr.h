@@ -86,7 +86,7 @@
 #define KRR_KIND_DMA		52	/* struct krr_dma */
 
 /* Hooks that write no record or one of several kinds. */
-/* KRR_KIND_END: rdi = reason, rsi = status, rdx = text or 0, rcx, r8: see struct krr_mask */
+/* KRR_KIND_END: rdi = reason, rsi = status, rdx = text or 0, rcx, r8: see struct krr_memory */
 #define KRR_HOOK_SAFEPOINT	0x80
 #define KRR_HOOK_ENTRY		0x81	/* rdi = pt_regs, esi = vector, rdx = error code, rcx = CR2 or DR6 */
 #define KRR_HOOK_RELEASE	0x82	/* before user mode and before halt */
@@ -328,19 +328,19 @@ struct krr_end {
  * the kernel address of an array of these in RCX and their number in R8; the
  * replayer reads it from the replayed guest's own memory.
  */
-struct krr_mask {
+struct krr_memory {
 	__u64 address;		/* guest-physical */
 	__u64 length;		/* bytes */
-	__u32 class;		/* KRR_MASK_* */
+	__u32 class;		/* KRR_MEMORY_* */
 	__u32 reserved;
-	__u64 name;		/* KRR_MASK_SLAB: kernel address of the cache's name, else 0 */
+	__u64 name;		/* KRR_MEMORY_SLAB: kernel address of the cache's name, else 0 */
 };
-#define KRR_MASK_FREE		1	/* free page: not compared */
-#define KRR_MASK_USER		2	/* anonymous or page-cache page: not compared */
-#define KRR_MASK_DEAD_STACK	3	/* below a stack pointer: not compared */
-#define KRR_MASK_FPU		4	/* XSAVE area: not compared */
-#define KRR_MASK_STACK		5	/* live stack: KRR_FLAGS_MASK bits of saved flags may differ */
-#define KRR_MASK_SLAB		6	/* compared; says which slab cache it is */
+#define KRR_MEMORY_FREE		1	/* free page: not compared */
+#define KRR_MEMORY_USER		2	/* anonymous or page-cache page: not compared */
+#define KRR_MEMORY_DEAD_STACK	3	/* below a stack pointer: not compared */
+#define KRR_MEMORY_FPU		4	/* XSAVE area: not compared */
+#define KRR_MEMORY_STACK		5	/* live stack: KRR_FLAGS_MASK bits of saved flags may differ */
+#define KRR_MEMORY_SLAB		6	/* compared; says which slab cache it is */
 
 /*
  * Digest of a kernel-mode frame of KRR_FRAME_WORDS words in pt_regs order, with
@@ -372,7 +372,7 @@ KRR_ASSERT(bytes_size, sizeof(struct krr_bytes) == 16);
 KRR_ASSERT(entry_size, sizeof(struct krr_entry) == 16);
 KRR_ASSERT(trap_size, sizeof(struct krr_trap) == 56);
 KRR_ASSERT(end_size, sizeof(struct krr_end) == 128);
-KRR_ASSERT(mask_size, sizeof(struct krr_mask) == 32);
+KRR_ASSERT(memory_size, sizeof(struct krr_memory) == 32);
 KRR_ASSERT(io_size, sizeof(struct krr_io) == 16);
 KRR_ASSERT(area_ordinal, __builtin_offsetof(struct krr_area, ordinal) == KRR_AREA_ORDINAL);
 KRR_ASSERT(area_state, __builtin_offsetof(struct krr_area, state) == KRR_AREA_STATE);

@@ -233,7 +233,13 @@ static void end_hook(CPUX86State *env, uintptr_t ra)
         uint32_t reason = end->reason;
 
         krr_replay_consume(env_cpu(env));
-        krr_replay_finish("%s%s%s", krr_end_reason_name(reason), *text ? ": " : "", text);
+        if (krr_reader_has_final_ram(krr_replay->reader) &&
+            !krr_replay_compare_ram(env_cpu(env), env->regs[R_ECX], env->regs[8])) {
+            krr_replay->state = KRR_REPLAY_DIVERGED;
+            krr_replay->end = g_strdup("every record matched, but memory at the end differs");
+        } else {
+            krr_replay_finish("%s%s%s", krr_end_reason_name(reason), *text ? ": " : "", text);
+        }
         /* Stop in the caller: the thunk has no frame that a debugger knows. */
         leave_thunk(env, ra);
     }
