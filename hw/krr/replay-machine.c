@@ -16,7 +16,7 @@
 #include "exec/exec-all.h"
 #include "exec/memory.h"
 #include "target/i386/cpu.h"
-#include "target/i386/krr/krr-cpu.h"
+#include "target/i386/krr/cpu-state.h"
 #include "accel/krr/krr-hooks.h"
 #include "accel/krr/replay.h"
 

@@ -5,7 +5,7 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qapi/error.h"
-#include "target/i386/krr/krr-cpu.h"
+#include "target/i386/krr/cpu-state.h"
 #include "target/i386/krr/replay-internal.h"
 
 uint64_t krr_replay_rip(CPUState *cpu)
