@@ -179,7 +179,7 @@ const char *krr_record_check(const struct krr_record *record, size_t available, 
 
 /* ---- describe ---- */
 
-static const char *vector_name(uint32_t vector)
+const char *krr_vector_name(uint32_t vector)
 {
     static const char *const names[] = {
         "divide-error", "debug", "nmi", "breakpoint", "overflow", "bound", "invalid-opcode",
@@ -187,6 +187,8 @@ static const char *vector_name(uint32_t vector)
         "general-protection", "page-fault", NULL, "fpu-error", "alignment", "machine-check",
         "simd-error", "virtualization", "control-protection",
     };
+
+    static __thread char number[16];
 
     switch (vector) {
     case KRR_VECTOR_SYSCALL:
@@ -196,16 +198,17 @@ static const char *vector_name(uint32_t vector)
     case KRR_VECTOR_SYSCALL32:
         return "syscall32";
     default:
-        return vector < G_N_ELEMENTS(names) && names[vector] ? names[vector] : "";
+        if (vector < G_N_ELEMENTS(names) && names[vector]) {
+            return names[vector];
+        }
+        snprintf(number, sizeof(number), "%" PRIu32, vector);
+        return number;
     }
 }
 
 static void add_vector(GString *s, uint32_t vector)
 {
-    const char *name = vector_name(vector);
-
-    g_string_append_printf(s, " vector %" PRIu32 "%s%s%s", vector, *name ? " (" : "", name,
-                           *name ? ")" : "");
+    g_string_append_printf(s, " vector %s", krr_vector_name(vector));
 }
 
 static void add_previous(GString *s, uint64_t previous)

@@ -27,7 +27,10 @@ typedef struct KrrKind {
 const KrrKind *krr_kind(unsigned kind);
 /* "user-bytes", or "kind 99". Never NULL. */
 const char *krr_kind_name(unsigned kind);
+/* "panic", or "reason 99". Never NULL. */
 const char *krr_end_reason_name(uint32_t reason);
+/* "page-fault", "syscall", or the number. Never NULL. */
+const char *krr_vector_name(uint32_t vector);
 
 /*
  * Checks one record that starts at @record with @available bytes behind it:

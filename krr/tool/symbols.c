@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <inttypes.h>
+#include <libelf.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "symbols.h"
+#include "tool.h"
+#include "../error.h"
+
+typedef struct Symbol {
+    uint64_t address, size;
+    char *name;
+} Symbol;
+
+struct Symbols {
+    GArray *table;              /* of Symbol, ascending */
+    uint64_t text;              /* _text in the file */
+    uint64_t offset;
+    uint8_t build_id[20];
+    bool has_build_id;
+};
+
+static void clear_symbol(gpointer data)
+{
+    g_free(((Symbol *)data)->name);
+}
+
+static gint by_address(gconstpointer a, gconstpointer b)
+{
+    const Symbol *x = a, *y = b;
+
+    return x->address < y->address ? -1 : x->address > y->address;
+}
+
+static void add_symbol(Symbols *s, Elf *elf, size_t strings, const GElf_Sym *sym)
+{
+    unsigned type = GELF_ST_TYPE(sym->st_info);
+    const char *name = elf_strptr(elf, strings, sym->st_name);
+    Symbol symbol = { sym->st_value, sym->st_size, NULL };
+
+    if (!name || !*name || sym->st_shndx == SHN_UNDEF || sym->st_shndx == SHN_ABS) {
+        return;
+    }
+    if (!strcmp(name, "_text")) {
+        s->text = sym->st_value;
+    }
+    /* Assembly code has symbols without a type. */
+    if (type == STT_FUNC || (type == STT_NOTYPE && sym->st_value >> 63)) {
+        symbol.name = g_strdup(name);
+        g_array_append_val(s->table, symbol);
+    }
+}
+
+static void read_symbols(Symbols *s, Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
+{
+    Elf_Data *data = elf_getdata(section, NULL);
+    size_t count = data && header->sh_entsize ? data->d_size / header->sh_entsize : 0;
+    GElf_Sym sym;
+
+    for (size_t i = 0; i < count && i <= G_MAXINT; i++) {
+        if (gelf_getsym(data, i, &sym)) {
+            add_symbol(s, elf, header->sh_link, &sym);
+        }
+    }
+}
+
+static void read_notes(Symbols *s, Elf_Scn *section)
+{
+    Elf_Data *data = elf_getdata(section, NULL);
+    size_t offset = 0, name, description;
+    GElf_Nhdr note;
+
+    while (data && (offset = gelf_getnote(data, offset, &note, &name, &description)) > 0) {
+        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
+            note.n_descsz == sizeof(s->build_id) &&
+            !memcmp((char *)data->d_buf + name, "GNU", 4)) {
+            memcpy(s->build_id, (char *)data->d_buf + description, sizeof(s->build_id));
+            s->has_build_id = true;
+        }
+    }
+}
+
+static bool read_elf(Symbols *s, Elf *elf)
+{
+    Elf_Scn *section = NULL;
+    GElf_Shdr header;
+
+    if (elf_kind(elf) != ELF_K_ELF) {
+        return false;
+    }
+    while ((section = elf_nextscn(elf, section))) {
+        if (!gelf_getshdr(section, &header)) {
+            continue;
+        }
+        if (header.sh_type == SHT_SYMTAB) {
+            read_symbols(s, elf, section, &header);
+        } else if (header.sh_type == SHT_NOTE) {
+            read_notes(s, section);
+        }
+    }
+    return s->table->len;
+}
+
+static bool load_file(Symbols *s, const char *path, GError **errp)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good;
+    Elf *elf;
+
+    if (fd < 0) {
+        g_set_error(errp, KRR_ERROR, KRR_ERROR_IO, "%s: %s", path, g_strerror(errno));
+        return false;
+    }
+    elf_version(EV_CURRENT);
+    elf = elf_begin(fd, ELF_C_READ, NULL);
+    good = elf && read_elf(s, elf);
+    if (!good) {
+        g_set_error(errp, KRR_ERROR, KRR_ERROR_FORMAT,
+                    "%s: is not a vmlinux file with a symbol table", path);
+    }
+    elf_end(elf);
+    close(fd);
+    return good;
+}
+
+static void compare_build(const Symbols *s, const char *path, const KrrMachine *machine)
+{
+    static const uint8_t unknown[sizeof(machine->build_id)];
+
+    if (s->has_build_id && memcmp(machine->build_id, unknown, sizeof(unknown)) &&
+        memcmp(machine->build_id, s->build_id, sizeof(unknown))) {
+        tool_message("warning: %s is not the kernel that was recorded (its build id differs); "
+                     "names may be wrong", path);
+    }
+}
+
+Symbols *symbols_load(const char *path, const KrrMachine *machine, GError **errp)
+{
+    Symbols *s = g_new0(Symbols, 1);
+
+    s->table = g_array_new(FALSE, FALSE, sizeof(Symbol));
+    g_array_set_clear_func(s->table, clear_symbol);
+    if (!load_file(s, path, errp)) {
+        symbols_free(s);
+        return NULL;
+    }
+    g_array_sort(s->table, by_address);
+    compare_build(s, path, machine);
+    if (machine->kernel_text && s->text) {
+        s->offset = machine->kernel_text - s->text;
+    } else {
+        tool_message("warning: the kernel's place in memory is not known, assuming no KASLR");
+    }
+    return s;
+}
+
+void symbols_free(Symbols *s)
+{
+    if (s) {
+        g_array_free(s->table, TRUE);
+        g_free(s);
+    }
+}
+
+uint64_t symbols_offset(const Symbols *s)
+{
+    return s->offset;
+}
+
+char *symbols_name(const Symbols *s, uint64_t address)
+{
+    uint64_t target = address - s->offset;
+    guint low = 0, high = s->table->len;
+    const Symbol *symbol;
+
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+
+        if (g_array_index(s->table, Symbol, middle).address <= target) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    /* The last symbol ends somewhere: without a size it covers nothing. */
+    if (!low) {
+        return NULL;
+    }
+    symbol = &g_array_index(s->table, Symbol, low - 1);
+    if (symbol->size ? target - symbol->address >= symbol->size : low == s->table->len) {
+        return NULL;
+    }
+    return g_strdup_printf("%s+0x%" PRIx64, symbol->name, target - symbol->address);
+}
