@@ -1,0 +1,412 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What must not go wrong badly: damaged traces, full disks, sudden deaths, wrong options.
+
+Each must give a clear error; none may crash or hang anything, or lose what was on disk.
+"""
+
+import argparse
+import os
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import vm
+from tap import Report
+from vm import expect
+
+# docs/trace-format.md
+FILE_HEADER = 32
+CHUNK = struct.Struct('<IHHIIIIQIIQ8xII')
+CHUNK_MAGIC = 0x4352524b
+EVENTS = 5
+TRAILER = 32
+
+RANDOM_PLACES = 200
+SNAPSHOT_CHUNK_TYPES = range(1, 5)
+
+
+@dataclass
+class Chunk:
+    """A chunk of a trace as its header describes it."""
+    offset: int
+    end: int
+    kind: int
+    records: int
+
+
+def chunks_of(data):
+    """All chunks of an undamaged trace."""
+    result, offset = [], FILE_HEADER
+    while offset + CHUNK.size <= len(data) - TRAILER:
+        header = CHUNK.unpack_from(data, offset)
+        expect(header[0] == CHUNK_MAGIC, f'no chunk at byte {offset} of a fresh trace')
+        end = offset + CHUNK.size + header[5]
+        result.append(Chunk(offset, end, header[1], header[8] if header[1] == EVENTS else 0))
+        offset = end
+    expect(offset == len(data) - TRAILER, 'the chunks of a fresh trace do not fill it')
+    return result
+
+
+def json_number(result, name):
+    """A number of krr info --json."""
+    found = re.search(rb'"%s": (\d+)' % name.encode(), result.out)
+    expect(found, f'krr info gives no {name}: {result.text()}')
+    return int(found[1])
+
+
+def expect_error(result, what, pattern=None):
+    """The program failed, by itself, and said something useful."""
+    expect(result.status is not None and 0 < result.status < 126,
+           f'{what}: expected an error, got {result.text()}')
+    expect(result.err.strip(), f'{what}: failed with status {result.status} but said nothing')
+    if pattern:
+        expect(re.search(pattern, result.err.decode(errors='replace')),
+               f'{what}: the message lacks "{pattern}": {result.text()}')
+
+
+# ---- damaged files ----
+
+class Damaged:
+    """One good trace, and checks of its damaged copies."""
+
+    def __init__(self, folder, trace):
+        self.file = folder / 'damaged.krr'
+        self.trace = trace
+        self.data = trace.read_bytes()
+        self.console = Path(f'{trace}.console').read_bytes()
+        self.chunks = chunks_of(self.data)
+        self.snapshot_end = max(c.end for c in self.chunks if c.kind in SNAPSHOT_CHUNK_TYPES)
+        self.events_end = max(c.end for c in self.chunks if c.kind == EVENTS)
+
+    def whole_records(self, position):
+        """Records in chunks that lie before this byte."""
+        return sum(c.records for c in self.chunks if c.end <= position)
+
+    def check(self, data, position, what):
+        """The file is as good as the original up to the position (a byte offset)."""
+        self.file.write_bytes(data)
+        usable = position >= self.snapshot_end
+        expect_error(vm.tool('verify', self.file), f'krr verify, {what}')
+        info = vm.tool('info', '--json', self.file)
+        if usable:
+            expect(info.status == 0, f'krr info, {what}: {info.text()}')
+            expect(json_number(info, 'records') >= self.whole_records(position),
+                   f'{what}: {self.whole_records(position)} records were whole, krr info finds '
+                   f'{json_number(info, "records")}')
+        else:
+            expect_error(info, f'krr info, {what}')
+        self.check_replay(vm.replay(self.file, timeout=120), position, usable, what)
+
+    def check_replay(self, result, position, usable, what):
+        """Replays what is there, says what is missing, invents nothing."""
+        expect(result.status in (0, 1), f'replay, {what}: {result.text()}')
+        expect(self.console.startswith(result.out), f'replay, {what}: console was never recorded')
+        if not usable:
+            expect_error(result, f'replay, {what}')
+        elif position < self.events_end:
+            expect(re.search(rb'cut off|damaged|checksum|truncated', result.err),
+                   f'replay, {what}: does not say that the trace is damaged: {result.text()}')
+        else:
+            expect(result.out == self.console, f'replay, {what}: console is not complete')
+
+    def truncated(self, position):
+        """The file ends at the position."""
+        self.check(self.data[:position], position, f'cut at byte {position} of {len(self.data)}')
+
+    def flipped(self, position, bit):
+        """One bit is wrong."""
+        data = bytearray(self.data)
+        data[position] ^= 1 << bit
+        start = max([c.offset for c in self.chunks if c.offset <= position], default=0)
+        if position >= self.chunks[-1].end:
+            start = self.chunks[-1].end
+        self.check(bytes(data), start, f'bit {bit} of byte {position} of {len(self.data)} flipped')
+
+    def random_positions(self, source):
+        """Half of them anywhere, half of them among the events, which are a small part."""
+        for number in range(RANDOM_PLACES):
+            low = self.snapshot_end if number % 2 else 0
+            yield source.randrange(low, len(self.data))
+
+
+def damaged_files(report, folder, trace, seed):
+    """Truncated and bit-flipped copies of a trace."""
+    damaged = Damaged(folder, trace)
+    source = random.Random(seed)
+
+    def at_boundaries():
+        for chunk in damaged.chunks:
+            damaged.truncated(chunk.offset)
+        damaged.truncated(damaged.chunks[-1].end)
+
+    def at_random():
+        for position in damaged.random_positions(source):
+            damaged.truncated(position)
+
+    def flipped():
+        for position in damaged.random_positions(source):
+            damaged.flipped(position, source.randrange(8))
+
+    report.check(f'truncated at {len(damaged.chunks) + 1} chunk boundaries', at_boundaries)
+    report.check(f'truncated at {RANDOM_PLACES} random places (seed {seed})', at_random)
+    report.check(f'bit flipped at {RANDOM_PLACES} random places (seed {seed})', flipped)
+
+
+def foreign_files(report, folder, trace):
+    """Files that are no traces, or not of this version."""
+    file = folder / 'foreign.krr'
+
+    def refused(content, pattern):
+        if content is not None:
+            file.write_bytes(content)
+        elif file.exists():
+            file.unlink()
+        for what, result in (('krr info', vm.tool('info', file)),
+                             ('krr verify', vm.tool('verify', file)),
+                             ('krr dump', vm.tool('dump', file)),
+                             ('QEMU', vm.qemu('-accel', 'tcg', '-krr', f'replay={file},exit=on'))):
+            expect_error(result, what, pattern)
+            expect(str(file) in result.err.decode(errors='replace'),
+                   f'{what} does not name the file: {result.text()}')
+
+    header = bytearray(trace.read_bytes())
+    struct.pack_into('<I', header, 8, 99)
+    struct.pack_into('<I', header, FILE_HEADER - 4, zlib.crc32(header[:FILE_HEADER - 4]))
+    report.check('missing file', refused, None, 'No such file')
+    report.check('empty file', refused, b'', None)
+    report.check('foreign file: text', refused, b'#!/bin/sh\necho hello\n' * 100, 'trace')
+    report.check('foreign file: program', refused, Path('/bin/true').read_bytes(), 'trace')
+    report.check('version from the future', refused, bytes(header), 'version')
+
+
+# ---- recordings that cannot succeed ----
+
+def recording_fails(accel, pattern, options=(), command=('true',), trace='/tmp/x.krr'):
+    """krr-vm record says that and why the recording failed."""
+    result = vm.record(trace, command, accel, options)
+    expect(result.status == vm.RECORDING_FAILED, f'expected status 4, got {result.text()}')
+    expect(re.search(pattern, result.err.decode(errors='replace')),
+           f'the message lacks "{pattern}": {result.text()}')
+
+
+def without_recorder(folder, accel):
+    """A kernel that knows nothing of KRR."""
+    plain = vm.BUILD / 'guest' / '6.1-plain' / 'bzImage'
+    if not plain.exists():
+        built = vm.run([vm.SCRIPTS / 'guest-kernel', 'build', '--plain'], timeout=3600)
+        expect(built.status == 0, f'cannot build a kernel without recorder: {built.text()}')
+    recording_fails(accel, 'CONFIG_KRR_GUEST', ['--kernel', plain], trace=folder / 'plain.krr')
+
+
+def recorder_off(folder, accel):
+    """The recorder is there but was not switched on at boot."""
+    recording_fails(accel, 'krr=on', ['--append', 'krr=off'], trace=folder / 'off.krr')
+
+
+def unwritable(folder, accel):
+    """Places where no file can be."""
+    recording_fails(accel, 'no folder', trace=folder / 'none' / 'x.krr')
+    recording_fails(accel, 'is a folder', trace=folder)
+    for path in (folder / 'none' / 'x.krr', folder):
+        expect_error(vm.qemu('-accel', 'tcg', '-krr', f'record={path}'), f'record={path}',
+                     re.escape(str(path)))
+
+
+def inside_small_filesystem(folder, size, trace, accel):
+    """Records with the trace on a file system of that many bytes; returns krr-vm's result."""
+    mounted = folder / 'small'
+    mounted.mkdir(exist_ok=True)
+    command = vm.record_arguments(mounted / trace, ['/krr/fork_exec'], accel,
+                                  ['--root', folder / 'root'])
+    script = (f'mount -t tmpfs -o size={size} none "$0" && "$@"; status=$?; '
+              f'cp "$0/{trace}" "$0/../{trace}.kept"; exit $status')
+    return vm.run(['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', script,
+                   mounted, *command])
+
+
+def disk_full(folder, accel, good):
+    """The disk fills up during the snapshot, and during the recording."""
+    snapshot = max(c.end for c in chunks_of(good.read_bytes()) if c.kind in SNAPSHOT_CHUNK_TYPES)
+    for size, name in ((snapshot // 2, 'full-snapshot.krr'), (snapshot + 65536, 'full-events.krr')):
+        result = inside_small_filesystem(folder, size // 4096 * 4096, name, accel)
+        expect(result.status == vm.RECORDING_FAILED, f'{name}: expected status 4, got {result.text()}')
+        expect(b'No space left' in result.err, f'{name}: does not name the cause: {result.text()}')
+    kept = folder / 'full-events.krr.kept'
+    info = vm.tool('info', '--json', kept)
+    expect(info.status == 0, f'the part that was written cannot be read: {info.text()}')
+    result = vm.replay(kept)
+    expect(result.status == 0, f'the part that was written does not replay: {result.text()}')
+
+
+def smallest_ring(folder, accel):
+    """The recorder waits for room all the time."""
+    trace = folder / 'ring.krr'
+    result = vm.record(trace, ['/krr/fork_exec'], accel,
+                       ['--root', folder / 'root', '--krr-option', 'ring=64K'])
+    expect(result.status == 0, f'recording with ring=64K: {result.text()}')
+    vm.check_replays(trace)
+    for size in ('4K', '100K', '2T', 'nonsense', '-1'):
+        recording_fails(accel, 'ring', ['--krr-option', f'ring={size}'], trace=folder / 'ring2.krr')
+
+
+def timeout_closes_trace(folder, accel):
+    """A guest that does not end: the recording is closed and good."""
+    trace = folder / 'timeout.krr'
+    arguments = vm.record_arguments(trace, ['sleep', '10000'], accel)
+    arguments[arguments.index('--timeout') + 1] = '25'
+    result = vm.run(arguments, timeout=90)
+    expect(result.status == vm.RECORDING_FAILED, f'expected status 4, got {result.text()}')
+    expect(b'timeout' in result.err, f'does not name the timeout: {result.text()}')
+    verified = vm.tool('verify', trace)
+    expect(verified.status == 0, f'the trace was not closed: {verified.text()}')
+    replayed = vm.replay(trace)
+    expect(replayed.status == 0, f'the trace does not replay: {replayed.text()}')
+
+
+def refused_options(folder, good):
+    """Conflicting and unknown options of QEMU and krr-vm."""
+    trace = folder / 'options.krr'
+    for options, pattern in (
+            (['-accel', 'tcg', '-krr', f'record={trace},replay={good}'], 'replay|record'),
+            (['-accel', 'tcg', '-krr', f'replay={good},ring=64K'], 'ring'),
+            (['-accel', 'tcg', '-krr', f'replay={good},start=boot'], 'start'),
+            (['-accel', 'tcg', '-krr', f'record={trace},exit=on'], 'exit'),
+            (['-accel', 'tcg', '-krr', f'record={trace},start=never'], 'start'),
+            (['-accel', 'tcg', '-krr', f'record={trace},bogus=1'], 'bogus'),
+            (['-accel', 'tcg', '-krr', f'record={trace},ring=64K,ring=128K'], 'ring'),
+            (['-accel', 'tcg', '-krr', 'ring=64K'], 'record'),
+            (['-accel', 'tcg', '-krr', ''], 'record'),
+            (['-accel', 'tcg', '-krr', f'replay={good}', '-krr', f'record={trace}'], '-krr'),
+            (['-accel', 'kvm', '-krr', f'replay={good}'], 'tcg'),
+            (['-accel', 'tcg', '-krr', f'replay={good}', '-cpu', 'max'], '-cpu'),
+            (['-accel', 'tcg', '-krr', f'replay={good}', '-m', '64'], '-m|memory'),
+            (['-accel', 'tcg', '-krr', f'replay={good}', '-M', 'q35'], '-M|machine'),
+            (['-accel', 'tcg', '-krr', f'replay={good}', '-smp', '2'], '-smp'),
+            (['-accel', 'tcg', '-krr', f'replay={good}', '-device', 'e1000'], 'device'),
+            (['-accel', 'tcg', '-icount', 'shift=auto', '-krr', f'replay={good}'], 'icount'),
+            (['-accel', 'tcg', '-icount', 'shift=auto', '-krr', f'record={trace}'], 'icount')):
+        expect_error(vm.qemu(*options, timeout=30), ' '.join(options), pattern)
+    expect(not trace.exists() or trace.stat().st_size == 0 or
+           vm.tool('verify', trace).status != 0, 'a refused recording left a valid trace')
+    recording_fails('tcg', 'DMA', ['--disk', '/dev/null'], trace=trace)
+    result = vm.record(trace, ['true'], 'tcg', ['--smp', 'many'])
+    expect(result.status == 64, f'--smp many: expected status 64, got {result.text()}')
+
+
+# ---- sudden death ----
+
+def start_endless(folder, accel, trace):
+    """Starts a recording that never ends by itself; returns krr-vm and its working folder."""
+    process = subprocess.Popen(
+        [str(a) for a in vm.record_arguments(
+            trace, ['sh', '-c', 'while :; do /krr/fork_exec; done'], accel,
+            ['--root', folder / 'root'])],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def recorded():
+        expect(process.poll() is None, 'the recording ended early')
+        info = vm.tool('info', '--json', trace)
+        return info.status == 0 and json_number(info, 'records') > 20000
+    vm.wait_until(recorded, 120, f'records in {trace}')
+    return process
+
+
+def working_folder(trace):
+    """Where krr-vm keeps the files of this recording."""
+    for parent in (trace.parent, Path(os.environ.get('TMPDIR', '/tmp'))):
+        for job in parent.glob('.krr-vm.*'):
+            if (job / 'job').exists() and str(trace.name) in (job / 'job').read_text():
+                return job
+    raise vm.Failure(f'no working folder of krr-vm for {trace}')
+
+
+def check_torso(process, trace, before):
+    """After a sudden death: krr-vm says so, and what was on disk replays."""
+    try:
+        _, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired as late:
+        process.kill()
+        raise vm.Failure('krr-vm hangs after the death of QEMU') from late
+    expect(process.returncode == vm.RECORDING_FAILED and err.strip(),
+           f'krr-vm ended with {process.returncode}: {err.decode(errors="replace")}')
+    info = vm.tool('info', '--json', trace)
+    expect(info.status == 0 and b'"complete": false' in info.out, f'krr info: {info.text()}')
+    expect(json_number(info, 'records') >= before,
+           f'{before} records were on disk, {json_number(info, "records")} are left')
+    expect_error(vm.tool('verify', trace), 'krr verify')
+    result = vm.replay(trace)
+    expect(result.status == 0, f'what was on disk does not replay: {result.text()}')
+    expect(b'cut off' in result.err, f'the replay does not say what is missing: {result.text()}')
+    expect(result.out == vm.tool('console', trace).out, 'the replay shows another console')
+
+
+def killed_qemu(folder, accel):
+    """kill -9 of the recording QEMU."""
+    trace = folder / 'killed.krr'
+    process = start_endless(folder, accel, trace)
+    job = working_folder(trace)
+    before = json_number(vm.tool('info', '--json', trace), 'records')
+    if accel == 'lab':
+        vm.run([vm.SCRIPTS / 'lab-host', 'kill', os.environ['KRR_LAB_SESSION'], job.name, 'KILL'])
+    else:
+        os.kill(int((job / 'pid').read_text()), signal.SIGKILL)
+    check_torso(process, trace, before)
+
+
+def killed_lab(folder):
+    """kill -9 of the emulated host with the recording QEMU in it."""
+    trace = folder / 'killed-lab.krr'
+    state = Path(os.environ['KRR_LAB_SESSION'])
+    process = start_endless(folder, 'lab', trace)
+    before = json_number(vm.tool('info', '--json', trace), 'records')
+    os.kill(int((state / 'pid').read_text()), signal.SIGKILL)
+    check_torso(process, trace, before)
+
+
+def main():
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='tcg')
+    parser.add_argument('--only', choices=['files', 'recordings'],
+                        help='damaged files, or recordings that go wrong')
+    parser.add_argument('--seed', type=int, default=1, help='of random places (default 1)')
+    arguments = parser.parse_args()
+    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    report = Report()
+    with vm.work_folder(f'hostile-{accel}') as folder, vm.session(accel, folder):
+        root = vm.guest_root(folder)
+        good = folder / 'good.krr'
+        recorded = vm.record(good, ['/krr/pipes'], accel,
+                             ['--root', root, '--krr-option', 'final-ram=on'])
+        expect(recorded.status == 0, f'cannot record a trace to damage: {recorded.text()}')
+        if arguments.only != 'recordings':
+            foreign_files(report, folder, good)
+            damaged_files(report, folder, good, arguments.seed)
+        if arguments.only != 'files':
+            report.check('guest without the recorder', without_recorder, folder, accel)
+            report.check('recorder off', recorder_off, folder, accel)
+            report.check('unwritable place', unwritable, folder, accel)
+            report.check('smallest and impossible rings', smallest_ring, folder, accel)
+            report.check('timeout', timeout_closes_trace, folder, accel)
+            report.check('conflicting options', refused_options, folder, good)
+            if accel == 'lab':
+                report.skip('disk full', 'the writer is the same under tcg, which is tested')
+            else:
+                report.check('disk full', disk_full, folder, accel, good)
+            report.check('kill -9 of QEMU', killed_qemu, folder, accel)
+            if accel == 'lab':
+                report.check('kill -9 of the emulated host', killed_lab, folder)
+        if report.failures:
+            (folder / 'tests.failed').touch()
+    return report.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

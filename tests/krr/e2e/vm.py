@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""krr-vm, krr and QEMU as the end-to-end tests use them."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[3]
+BUILD = Path(os.environ.get('KRR_BUILD', REPO / 'build')).resolve()
+QEMU = Path(os.environ.get('KRR_QEMU', BUILD / 'qemu-system-x86_64'))
+TOOL = Path(os.environ.get('KRR_TOOL', BUILD / 'krr' / 'krr'))
+PROGRAMS = Path(os.environ.get('KRR_TEST_PROGRAMS', BUILD / 'tests' / 'krr' / 'e2e'))
+SCRIPTS = REPO / 'scripts'
+CASES = REPO / 'tests' / 'krr' / 'guest' / 'cases'
+
+# Exit statuses of krr-vm.
+GUEST_PANIC = 3
+RECORDING_FAILED = 4
+DIVERGED = 2
+
+# No command of these tests may take longer; a hang is a failure, not a wait.
+TIMEOUT = 400
+
+SUMMARY = re.compile(rb'^krr: replay: instructions=(\d+) ram=([0-9a-f]{64})$', re.M)
+
+
+class Failure(Exception):
+    """A test found something wrong; the text says what."""
+
+
+def expect(condition, text):
+    """Fails with the text unless the condition holds."""
+    if not condition:
+        raise Failure(text)
+
+
+@dataclass
+class Result:
+    """What a program left: exit status, or minus the signal, or None after a timeout."""
+    status: int
+    out: bytes
+    err: bytes
+
+    def text(self):
+        """For messages: the status and the end of what was written to stderr."""
+        tail = self.err.decode(errors='replace').strip().splitlines()[-12:]
+        what = 'a timeout' if self.status is None else f'status {self.status}'
+        return '\n'.join([what] + ['    ' + line for line in tail])
+
+
+def run(arguments, timeout=TIMEOUT, env=None):
+    """Runs a program to its end; kills it after the timeout (seconds)."""
+    process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**os.environ, **(env or {})})
+    try:
+        out, err = process.communicate(timeout=timeout)
+        return Result(process.returncode, out, err)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        try:
+            out, err = process.communicate(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+        return Result(None, out, err)
+
+
+def record_arguments(trace, command, accel, options=()):
+    """The command line that records the command into the trace."""
+    return [SCRIPTS / 'krr-vm', 'record', '--trace', trace, '--accel', accel,
+            '--timeout', str(TIMEOUT - 60), *options, '--', *command]
+
+
+def record(trace, command, accel, options=()):
+    """Records a command in a guest. With accel 'lab', inside a Session."""
+    return run(record_arguments(trace, command, accel, options))
+
+
+def replay(trace, options=(), timeout=TIMEOUT):
+    """Replays a trace to its end."""
+    return run([SCRIPTS / 'krr-vm', 'replay', trace, *options], timeout)
+
+
+def tool(*arguments):
+    """Runs the krr tool."""
+    return run([TOOL, *arguments], timeout=120)
+
+
+def qemu(*arguments, timeout=60):
+    """Runs our QEMU."""
+    firmware = os.environ.get('KRR_FIRMWARE', '').split(':')
+    search = [word for folder in firmware if folder for word in ('-L', folder)]
+    return run([QEMU, *search, '-display', 'none', *arguments], timeout)
+
+
+def replay_summary(result):
+    """Instruction count and RAM digest at the end of a replay."""
+    found = SUMMARY.findall(result.err)
+    expect(len(found) == 1, f'replay printed no summary: {result.text()}')
+    return found[0]
+
+
+def check_replays(trace):
+    """Replays twice: no divergence, the console as recorded, both replays equal."""
+    console = Path(f'{trace}.console').read_bytes()
+    summaries = []
+    for number in (1, 2):
+        result = replay(trace)
+        expect(result.status == 0, f'replay {number} of {trace} ended with {result.text()}')
+        expect(result.out == console,
+               f'replay {number} of {trace}: console differs from the recorded one '
+               f'({len(result.out)} and {len(console)} bytes, '
+               f'equal up to {len(os.path.commonprefix([result.out, console]))})')
+        summaries.append(replay_summary(result))
+    expect(summaries[0] == summaries[1], f'two replays of {trace} differ: {summaries}')
+
+
+def expected_status(case):
+    """What a guest case says about its own exit status."""
+    found = re.search(r'^# expect: (\d+)$', (CASES / case).read_text(), re.M)
+    expect(found, f'{CASES / case} does not say what to expect')
+    return int(found[1])
+
+
+def guest_root(folder):
+    """Puts the guest's test programs, cases and module into a folder for krr-vm --root."""
+    target = Path(folder) / 'root' / 'krr'
+    target.mkdir(parents=True)
+    for source in (REPO / 'tests' / 'krr' / 'guest').glob('*.c'):
+        shutil.copy(PROGRAMS / source.stem, target)
+    shutil.copytree(CASES, target / 'cases')
+    modules = Path(folder) / 'modules'
+    result = run([SCRIPTS / 'guest-kernel', 'module', REPO / 'tests' / 'krr' / 'modules', modules])
+    expect(result.status == 0, f'cannot build the test modules: {result.text()}')
+    for module in modules.glob('*.ko'):
+        shutil.copy(module, target)
+    return target.parent
+
+
+def host_has_kvm():
+    """As krr-vm decides it."""
+    flags = re.search(r'^flags\s*:.*\b(vmx|svm)\b', Path('/proc/cpuinfo').read_text(), re.M)
+    return bool(flags) and os.access('/dev/kvm', os.R_OK | os.W_OK)
+
+
+def best_accel():
+    """KVM, real or in the lab."""
+    return 'kvm' if host_has_kvm() else 'lab'
+
+
+@contextlib.contextmanager
+def work_folder(name):
+    """A folder below the build folder; kept if the tests fail, for whoever looks into it."""
+    (BUILD / 'tests').mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f'{name}-', dir=BUILD / 'tests'))
+    try:
+        yield folder
+    finally:
+        if not any(folder.glob('*.failed')):
+            shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def session(accel, folder):
+    """With accel 'lab', one emulated host for all recordings into the folder."""
+    if accel != 'lab':
+        yield
+        return
+    state = Path(tempfile.mkdtemp(prefix='krr-lab-'))
+    started = run([SCRIPTS / 'lab-host', 'start', '--mem', '1536', '--owner', os.getpid(),
+                   state, folder])
+    expect(started.status == 0, f'the emulated host does not start: {started.text()}')
+    os.environ['KRR_LAB_SESSION'] = str(state)
+    try:
+        yield
+    finally:
+        del os.environ['KRR_LAB_SESSION']
+        run([SCRIPTS / 'lab-host', 'stop', state])
+        shutil.rmtree(state)
+
+
+def wait_until(condition, seconds, what):
+    """Polls until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < deadline, f'waited {seconds} s for {what}')
+        time.sleep(0.05)
