@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Measures what recording and replaying cost; prints a table for each workload.
+
+Not a test: nothing here is good or bad. "plain" is a kernel without the recorder, "off" one with
+it that is not recording.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import vm
+
+WORKLOADS = {
+    'byte_reads': ['/krr/byte_reads'],
+    'shell_work': ['/krr/cases/shell_work'],
+    'fork_exec': ['/krr/fork_exec'],
+    'tmpfs_copy': ['/krr/tmpfs_copy'],
+}
+
+# Prints the seconds that the command took in the guest, to a hundredth.
+TIMED = ['sh', '-c', 'read -r a _ </proc/uptime; "$@" || exit; read -r b _ </proc/uptime; '
+                     'echo "seconds $a $b"', 'timed']
+
+
+def seconds(output):
+    """What TIMED printed."""
+    found = re.search(rb'seconds ([\d.]+) ([\d.]+)', output)
+    if not found:
+        raise vm.Failure(f'no time in the output: {output[-400:]!r}')
+    return float(found[2]) - float(found[1])
+
+
+def run_one(command, accel, options):
+    """Seconds of a run without recording."""
+    result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, *options, '--',
+                     *TIMED, *command])
+    vm.expect(result.status == 0, f'run {command}: {result.text()}')
+    return seconds(result.out)
+
+
+def record_one(trace, command, accel, options):
+    """Seconds of a recorded run."""
+    result = vm.record(trace, [*TIMED, *command], accel, options)
+    vm.expect(result.status == 0, f'record {command}: {result.text()}')
+    return seconds(result.out)
+
+
+def peak_memory(arguments):
+    """Peak resident memory in MiB of the QEMU that a command line runs, as far as we can see it."""
+    peak = 0
+    with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            peak = max([peak] + [memory_of(path) for path in descendants(process.pid)])
+            time.sleep(0.02)
+    return peak
+
+
+def descendants(pid):
+    """Folders in /proc of a process and all that it started."""
+    found, todo = [], [pid]
+    while todo:
+        folder = Path('/proc') / str(todo.pop())
+        found.append(folder)
+        try:
+            todo += (folder / 'task' / folder.name / 'children').read_text().split()
+        except OSError:
+            pass
+    return found
+
+
+def memory_of(folder):
+    """Peak resident memory of a QEMU in MiB; 0 for other programs."""
+    try:
+        status = (folder / 'status').read_text()
+    except OSError:
+        return 0
+    if not status.startswith('Name:\tqemu'):
+        return 0
+    return int(re.search(r'^VmHWM:\s*(\d+) kB', status, re.M)[1]) / 1024
+
+
+def info_of(trace):
+    """krr info, as a dictionary."""
+    return json.loads(vm.tool('info', '--json', trace).out)
+
+
+def measure(name, command, accel, times, folder):
+    """Measures and prints one workload."""
+    root = ['--root', folder / 'root']
+    trace = folder / f'{name}.krr'
+    plain, off, on = [], [], []
+    for _ in range(times):
+        plain.append(run_one(command, accel, [*root, '--plain']))
+        off.append(run_one(command, accel, root))
+        on.append(record_one(trace, command, accel, root))
+    began = time.monotonic()
+    vm.check_replays(trace)
+    replayed = (time.monotonic() - began) / 2
+    info = info_of(trace)
+    base = statistics.median(plain)
+    print(f'\n{name} under {accel}, median of {times} (each: {plain} {off} {on})')
+    for label, values in (('plain', plain), ('off', off), ('recording', on)):
+        value = statistics.median(values)
+        print(f'  {label:<12}{value:8.2f} s {value / base if base else 0:8.2f} x')
+    print(f'  {"replay":<12}{replayed:8.2f} s with its start, recorded stretch '
+          f'{info["duration_us"] / 1e6:.2f} s')
+    records = info['records']
+    print(f'  {records} records, {info["raw_bytes"] / records:.1f} bytes each raw, '
+          f'{info["file_bytes"] / records:.1f} on disk; file {info["file_size"]} bytes')
+    print(f'  start pause {info["pause_us"] / 1e3:.1f} ms, ring full {info["ring_full"]} times')
+    print(vm.tool('stats', trace).out.decode())
+
+
+def measure_memory(folder):
+    """Recorder and replayer against a run of the same workload, under tcg, where we see QEMU."""
+    command = WORKLOADS['shell_work']
+    options = ['--root', folder / 'root', '--accel', 'tcg', '--']
+    trace = folder / 'memory.krr'
+    krr_vm = vm.SCRIPTS / 'krr-vm'
+    run = peak_memory([krr_vm, 'run', *options, *command])
+    record = peak_memory([krr_vm, 'record', '--trace', trace, *options, *command])
+    replay = peak_memory([krr_vm, 'replay', trace])
+    print(f'\npeak memory of QEMU (512 MiB guest, tcg): run {run:.0f} MiB, record {record:.0f} MiB, '
+          f'replay {replay:.0f} MiB')
+
+
+def main():
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
+    parser.add_argument('--times', type=int, default=3)
+    parser.add_argument('--only', action='append', choices=[*WORKLOADS, 'memory'])
+    arguments = parser.parse_args()
+    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    built = vm.run([vm.SCRIPTS / 'guest-kernel', 'build', '--plain'], timeout=3600)
+    vm.expect(built.status == 0, f'cannot build a kernel without recorder: {built.text()}')
+    with vm.work_folder('figures') as folder:
+        vm.guest_root(folder)
+        with vm.session(accel, folder):
+            for name, command in WORKLOADS.items():
+                if not arguments.only or name in arguments.only:
+                    measure(name, command, accel, arguments.times, folder)
+        if not arguments.only or 'memory' in arguments.only:
+            measure_memory(folder)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
