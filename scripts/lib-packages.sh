@@ -29,6 +29,8 @@ tool:depmod             kmod                modules of the lab's host
 tool:gdb                gdb                 replay
 tool:busybox            busybox-static      the guest's root file system
 tool:flock              util-linux          caches used at once
+tool:shellcheck         shellcheck          tests
+tool:cppcheck           cppcheck            tests
 tool:openssl            openssl             the guest kernel
 py:venv                 python3-venv        QEMU's build
 py:setuptools           python3-setuptools  QEMU's build
