@@ -12,6 +12,7 @@ import struct
 
 import gdb
 import gdb.unwinder
+from gdb.FrameDecorator import FrameDecorator
 
 # struct pt_regs, in memory order; '' is what no register of gdb stands for.
 PT_REGS = ['r15', 'r14', 'r13', 'r12', 'rbp', 'rbx', 'r11', 'r10', 'r9', 'r8',
@@ -27,6 +28,10 @@ class FrameId:
     def __init__(self, sp, pc):
         self.sp = sp
         self.pc = pc
+
+
+def is_kernel(pc):
+    return pc >> 63 == 1
 
 
 def symbol_at(pc):
@@ -45,7 +50,7 @@ class EntryUnwinder(gdb.unwinder.Unwinder):
     def __call__(self, frame):
         pc = int(frame.read_register('rip')) & 0xffffffffffffffff
         sp = int(frame.read_register('rsp')) & 0xffffffffffffffff
-        if pc >> 63 == 0 or not symbol_at(pc).startswith(ENTRY_PREFIXES):
+        if not is_kernel(pc) or not symbol_at(pc).startswith(ENTRY_PREFIXES):
             return None
         memory = gdb.selected_inferior()
         try:
@@ -63,6 +68,49 @@ class EntryUnwinder(gdb.unwinder.Unwinder):
             value = struct.pack('<Q', registers[name])[:kind.sizeof]
             unwind.add_saved_register(name, gdb.Value(value, kind))
         return unwind
+
+
+class InterruptedFrame(FrameDecorator):
+    """
+    A frame that did not call, but was interrupted. Of a caller gdb shows the line
+    before its address, which is the call; here it is the address itself.
+    """
+
+    def pc(self):
+        return self.inferior_frame().pc()
+
+    def function(self):
+        block = gdb.block_for_pc(self.pc())
+        while block and not block.function:
+            block = block.superblock
+        if block:
+            return block.function.name
+        return super().function()
+
+    def line(self):
+        return gdb.find_pc_line(self.pc()).line or None
+
+    def filename(self):
+        table = gdb.find_pc_line(self.pc()).symtab
+        return table.filename if table else super().filename()
+
+
+class InterruptedFrames:
+    """Finds them for the backtrace: what is right behind the kernel's entry code."""
+
+    def __init__(self):
+        self.name = 'linux-interrupted'
+        self.priority = 100
+        self.enabled = True
+        gdb.frame_filters[self.name] = self
+
+    def filter(self, frames):
+        for decorator in frames:
+            frame = decorator.inferior_frame()
+            newer = frame.newer()
+            if newer and is_kernel(frame.pc()) and (newer.name() or '').startswith(ENTRY_PREFIXES):
+                decorator = InterruptedFrame(decorator)
+            yield decorator
 
 
 def list_entries(head, kind, member):
@@ -116,4 +164,5 @@ Looks for NAME.ko of every module that the kernel has at this point, in DIR and 
 
 
 gdb.unwinder.register_unwinder(None, EntryUnwinder(), replace=True)
+InterruptedFrames()
 Modules()
