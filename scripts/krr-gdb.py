@@ -80,6 +80,8 @@ class InterruptedFrame(FrameDecorator):
         return self.inferior_frame().pc()
 
     def function(self):
+        if not is_kernel(self.pc()):
+            return '(user mode)'
         block = gdb.block_for_pc(self.pc())
         while block and not block.function:
             block = block.superblock
@@ -106,9 +108,8 @@ class InterruptedFrames:
 
     def filter(self, frames):
         for decorator in frames:
-            frame = decorator.inferior_frame()
-            newer = frame.newer()
-            if newer and is_kernel(frame.pc()) and (newer.name() or '').startswith(ENTRY_PREFIXES):
+            newer = decorator.inferior_frame().newer()
+            if newer and (newer.name() or '').startswith(ENTRY_PREFIXES):
                 decorator = InterruptedFrame(decorator)
             yield decorator
 
