@@ -1,0 +1,103 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""krr-vm run: what it promises of arguments, exit statuses, root file systems and disks."""
+
+import argparse
+import sys
+
+import vm
+from tap import Report
+from vm import expect
+
+AWKWARD = ['', ' ', "it's", '"$HOME"', '*', '\\', '--', '-x', '$(reboot)', 'a\nb', 'ä', ';']
+
+
+def run(accel, command, options=()):
+    """Runs a command in a guest, without recording."""
+    return vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, *options, '--', *command])
+
+
+def lines(result):
+    """Console output as lines; the terminal has made \\n to \\r\\n."""
+    return result.out.decode().replace('\r\n', '\n').split('\n')[:-1]
+
+
+def arguments_arrive(accel):
+    """No shell touches them."""
+    result = run(accel, ['printf', '<%s>\\n', *AWKWARD])
+    expect(result.status == 0, result.text())
+    expect(lines(result) == ''.join(f'<{a}>\n' for a in AWKWARD).split('\n')[:-1],
+           f'other arguments arrived: {result.out!r}')
+
+
+def statuses(accel):
+    """COMMAND's status comes out, as from a shell."""
+    for command, status in ((['true'], 0), (['sh', '-c', 'exit 77'], 77), (['nonsense'], 127),
+                            (['/etc/passwd'], 126), (['sh', '-c', 'kill -9 $$'], 137)):
+        result = run(accel, command)
+        expect(result.status == status, f'{command}: expected {status}, got {result.text()}')
+
+
+def panic(accel):
+    """A panic has a status of its own."""
+    result = run(accel, ['sh', '-c', 'echo before; echo c >/proc/sysrq-trigger'])
+    expect(result.status == vm.GUEST_PANIC, result.text())
+    expect(b'before' in result.out and b'Kernel panic' in result.out, f'console: {result.out!r}')
+
+
+def command_powers_off(accel):
+    """A command may end the guest."""
+    result = run(accel, ['sh', '-c', 'echo bye; poweroff -f'])
+    expect(result.status == 0 and lines(result)[0] == 'bye', result.text())
+
+
+def timeout(accel):
+    """A guest that does not end is ended."""
+    result = run(accel, ['sleep', '1000'], ['--timeout', '20'])
+    expect(result.status == vm.RECORDING_FAILED and b'timeout' in result.err, result.text())
+
+
+def root_folder(folder, accel):
+    """Files are added to the small root, or replace it when they bring a shell."""
+    root = folder / 'added'
+    root.mkdir()
+    (root / 'file with space').write_text('content')
+    result = run(accel, ['cat', '/file with space'], ['--root', root])
+    expect(result.status == 0 and result.out == b'content', result.text())
+    result = run(accel, ['true'], ['--root', folder / 'none'])
+    expect(result.status == vm.RECORDING_FAILED and b'none' in result.err, result.text())
+
+
+def disk_and_root_image(folder, accel):
+    """A guest formats a disk and fills it; another has it as its root."""
+    image = folder / 'an, image.raw'
+    with image.open('wb') as file:
+        file.truncate(16 << 20)
+    fill = ('mke2fs /dev/vda >/dev/null && mount -t ext4 /dev/vda /mnt && cp -a /bin /etc /mnt/ && '
+            'mkdir /mnt/root && echo from-disk >/mnt/name && umount /mnt')
+    result = run(accel, ['sh', '-c', fill], ['--disk', image])
+    expect(result.status == 0, f'filling the disk: {result.text()}\n{result.out.decode()}')
+    result = run(accel, ['cat', '/name'], ['--root', image])
+    expect(result.status == 0 and lines(result) == ['from-disk'], result.text())
+
+
+def main():
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='tcg')
+    arguments = parser.parse_args()
+    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    report = Report()
+    with vm.work_folder('krr-vm') as folder, vm.session(accel, folder):
+        report.check('arguments', arguments_arrive, accel)
+        report.check('exit statuses', statuses, accel)
+        report.check('guest panic', panic, accel)
+        report.check('command powers off', command_powers_off, accel)
+        report.check('timeout', timeout, accel)
+        report.check('root folder', root_folder, folder, accel)
+        report.check('disk and root image', disk_and_root_image, folder, accel)
+    return report.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
