@@ -9,23 +9,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "accel/krr/krr-mode.h"
 
 struct CPUState;
 struct AccelOpsClass;
 struct MemoryRegion;
 struct QDict;
 
-/* -krr record= was given; constant after the command line is parsed. */
-extern bool krr_record_mode;
-/* -krr replay= was given; constant after the command line is parsed. */
-extern bool krr_replay_mode;
-/* A recording runs right now (record mode only). */
-extern bool krr_record_active;
-
-static inline bool krr_replaying(void)
-{
-    return __builtin_expect(krr_replay_mode, 0);
-}
 
 /* ---- start of QEMU (system/vl.c) ---- */
 

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Device accesses of the vCPU that owns the kernel-entry lock: inputs where it
+ * reads, and where it writes the strongest cheap check that a replay has.
+ */
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "exec/address-spaces.h"
+#include "exec/ioport.h"
+#include "hw/krr/krr-pci.h"
+#include "krr-hooks.h"
+#include "record.h"
+
+/* ---- silent addresses ---- */
+
+/* Under KVM the local APIC is the kernel's; its reads are inputs that the guest records. A guest
+ * under TCG is treated alike, so that its traces are no different. */
+#define LOCAL_APIC_ADDRESS  0xfee00000
+#define LOCAL_APIC_LENGTH   0x1000
+
+static KrrSilent silent[KRR_MACHINE_SILENT] = {
+    { LOCAL_APIC_ADDRESS, LOCAL_APIC_LENGTH, KRR_SPACE_MEMORY },
+};
+static uint32_t silent_count = 1;
+
+void krr_record_silent_add(uint64_t address, uint32_t length, uint32_t space)
+{
+    if (silent_count < KRR_MACHINE_SILENT) {
+        silent[silent_count++] = (KrrSilent) { address, length, space };
+    } else {
+        krr_record_end(KRR_END_UNSUPPORTED, "too many addresses that KVM handles by itself");
+    }
+}
+
+void krr_record_silent_describe(KrrMachine *machine)
+{
+    machine->silent_count = silent_count;
+    memcpy(machine->silent, silent, sizeof(silent));
+}
+
+static bool is_silent(uint32_t space, uint64_t address)
+{
+    for (uint32_t i = 0; i < silent_count; i++) {
+        if (silent[i].space == space && address - silent[i].address < silent[i].length) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The recorder's own talk with QEMU is not the kernel's. */
+static bool is_doorbell(uint64_t port)
+{
+    uint32_t pio_base;
+    uint64_t shared_address;
+
+    return krr_pci_addresses(&pio_base, &shared_address) &&
+           port == pio_base + KRR_PIO_DOORBELL;
+}
+
+/* ---- records ---- */
+
+void krr_record_io(CPUState *cpu, unsigned kind, uint64_t address, unsigned size,
+                   uint64_t value)
+{
+    struct krr_area *area = krr_record_owner(cpu);
+    bool port = kind == KRR_KIND_PORT_READ || kind == KRR_KIND_PORT_WRITE;
+    struct krr_io io;
+    struct krr_record record;
+
+    if (!area || is_silent(port ? KRR_SPACE_PORT : KRR_SPACE_MEMORY, address) ||
+        (port && is_doorbell(address))) {
+        return;
+    }
+    io = (struct krr_io) {
+        .address = address,
+        .value = size < 8 ? value & MAKE_64BIT_MASK(0, 8 * size) : value,
+    };
+    record = (struct krr_record) {
+        .kind = kind,
+        .vcpu = cpu->cpu_index,
+        .size = sizeof(record) + sizeof(io),
+        .site = size,
+        .ordinal = qatomic_read(&area->ordinal),
+    };
+    krr_record_append(cpu, &record, &io);
+}
+
+void krr_record_mmio_read(CPUState *cpu, uint64_t address, unsigned size, uint64_t value_be)
+{
+    krr_record_io(cpu, KRR_KIND_MMIO_READ, address, size,
+                  bswap64(value_be) >> (64 - 8 * size));
+}
+
+void krr_record_mmio_write(CPUState *cpu, uint64_t address, unsigned size, uint64_t value)
+{
+    krr_record_io(cpu, KRR_KIND_MMIO_WRITE, address, size, value);
+}
+
+/* ---- exits of KVM ---- */
+
+bool krr_record_kvm_io(CPUState *cpu, uint16_t port, void *data, bool write, unsigned size,
+                       uint32_t count)
+{
+    uint8_t *p = data;
+
+    if (write && is_doorbell(port) && size == 4 && count == 1) {
+        /* Not by its MemoryRegion: waiting for room in the ring must not hold the BQL. */
+        krr_record_doorbell(cpu, ldl_le_p(p));
+        return true;
+    }
+    for (uint32_t i = 0; i < count; i++, p += size) {
+        if (write) {
+            krr_record_io(cpu, KRR_KIND_PORT_WRITE, port, size, ldn_le_p(p, size));
+        }
+        address_space_rw(&address_space_io, port, MEMTXATTRS_UNSPECIFIED, p, size, write);
+        if (!write) {
+            krr_record_io(cpu, KRR_KIND_PORT_READ, port, size, ldn_le_p(p, size));
+        }
+    }
+    return true;
+}
+
+/* A little-endian number of 1 to 8 bytes, whatever their number. */
+static uint64_t load_bytes(const uint8_t *p, unsigned size)
+{
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < MIN(size, 8); i++) {
+        value |= (uint64_t)p[i] << (8 * i);
+    }
+    return value;
+}
+
+bool krr_record_kvm_mmio(CPUState *cpu, uint64_t address, void *data, unsigned size,
+                         bool write)
+{
+    if (write) {
+        krr_record_io(cpu, KRR_KIND_MMIO_WRITE, address, size, load_bytes(data, size));
+    }
+    address_space_rw(&address_space_memory, address, MEMTXATTRS_UNSPECIFIED, data, size, write);
+    if (!write) {
+        krr_record_io(cpu, KRR_KIND_MMIO_READ, address, size, load_bytes(data, size));
+    }
+    return true;
+}

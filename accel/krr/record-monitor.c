@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* QMP and HMP commands. */
+#include "qemu/osdep.h"
+#include "qemu/module.h"
+#include "monitor/hmp.h"
+#include "monitor/monitor.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-krr.h"
+#include "qobject/qdict.h"
+#include "krr-hooks.h"
+#include "record.h"
+#include "replay.h"
+
+/* ---- QMP ---- */
+
+void qmp_krr_start(const char *file, Error **errp)
+{
+    krr_record_start(file, errp);
+}
+
+void qmp_krr_stop(Error **errp)
+{
+    krr_record_stop(errp);
+}
+
+static KrrInfo *replay_info(void)
+{
+    KrrInfo *info = g_new0(KrrInfo, 1);
+
+    info->status = KRR_STATUS_REPLAYING;
+    info->file = g_strdup(krr_replay->options->path);
+    info->has_records = true;
+    info->records = qatomic_read(&krr_replay->done);
+    return info;
+}
+
+KrrInfo *qmp_query_krr(Error **errp)
+{
+    if (krr_replay_mode) {
+        return replay_info();
+    }
+    if (krr_record_mode) {
+        return krr_record_info();
+    }
+    return g_new0(KrrInfo, 1);      /* KRR_STATUS_NONE */
+}
+
+/* ---- HMP ---- */
+
+static void hmp_krr_start(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+
+    qmp_krr_start(qdict_get_try_str(qdict, "filename"), &err);
+    hmp_handle_error(mon, err);
+}
+
+static void hmp_krr_stop(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+
+    qmp_krr_stop(&err);
+    hmp_handle_error(mon, err);
+}
+
+static void hmp_info_krr(Monitor *mon, const QDict *qdict)
+{
+    g_autoptr(KrrInfo) info = qmp_query_krr(&error_abort);
+
+    monitor_printf(mon, "status: %s\n", KrrStatus_str(info->status));
+    if (info->file) {
+        monitor_printf(mon, "file: %s\n", info->file);
+    }
+    if (info->has_records) {
+        monitor_printf(mon, "records: %" PRIu64 "\n", info->records);
+    }
+    if (info->has_bytes) {
+        monitor_printf(mon, "bytes: %" PRIu64 "\n", info->bytes);
+    }
+    for (uint64List *l = info->ordinals; l; l = l->next) {
+        monitor_printf(mon, "safepoints: %" PRIu64 "\n", l->value);
+    }
+    if (info->end_reason) {
+        monitor_printf(mon, "ended by: %s%s%s\n", info->end_reason,
+                       info->end_text ? ", " : "", info->end_text ?: "");
+    }
+    if (info->error) {
+        monitor_printf(mon, "error: %s\n", info->error);
+    }
+}
+
+static void register_hmp(void)
+{
+    monitor_register_hmp("krr_start", false, hmp_krr_start);
+    monitor_register_hmp("krr_stop", false, hmp_krr_stop);
+    monitor_register_hmp("krr", true, hmp_info_krr);
+}
+
+type_init(register_hmp)
