@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The krr tool as its user sees it: output, messages and exit statuses. Needs KRR_TOOL. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common.h"
+
+static char *trace, *crashed, *foreign;
+
+static const TraceSpec spec = { .records = 500, .ram_pages = 2, .final_pages = 1, .masks = 1 };
+
+typedef struct Result {
+    int status;
+    char *out, *err;
+} Result;
+
+static int set_up(void **state)
+{
+    TraceSpec cut = { .records = 100, .flush_every = 10, .unfinished = true };
+
+    if (!getenv("KRR_TOOL") || make_temp_dir(state)) {
+        return -1;
+    }
+    trace = temp_path("good, \"one\".krr");
+    crashed = temp_path("crashed.krr");
+    foreign = temp_path("foreign.krr");
+    write_trace(trace, &spec);
+    write_trace(crashed, &cut);
+    return g_file_set_contents(foreign, "hello", 5, NULL) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    g_free(trace);
+    g_free(crashed);
+    g_free(foreign);
+    return remove_temp_dir(state);
+}
+
+/* Runs krr with the words of @arguments and, if not NULL, @file. */
+static Result krr(const char *arguments, const char *file)
+{
+    char **words = g_strsplit(arguments, " ", -1);
+    GPtrArray *argv = g_ptr_array_new();
+    GError *error = NULL;
+    Result r;
+    int wait_status;
+
+    g_ptr_array_add(argv, getenv("KRR_TOOL"));
+    for (char **w = words; *w; w++) {
+        if (**w) {
+            g_ptr_array_add(argv, *w);
+        }
+    }
+    g_ptr_array_add(argv, (gpointer)file);
+    g_ptr_array_add(argv, NULL);
+    g_spawn_sync(NULL, (char **)argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, &r.out, &r.err,
+                 &wait_status, &error);
+    assert_no_error(error);
+    assert_true(WIFEXITED(wait_status));
+    r.status = WEXITSTATUS(wait_status);
+    g_ptr_array_free(argv, TRUE);
+    g_strfreev(words);
+    return r;
+}
+
+static void check(Result r, int status, const char *out, const char *err)
+{
+    if (r.status != status || !strstr(r.out, out) || !strstr(r.err, err)) {
+        print_error("status %d\n--- output\n%s--- messages\n%s---\n", r.status, r.out, r.err);
+        fail();
+    }
+    g_free(r.out);
+    g_free(r.err);
+}
+
+static void help_and_version_are_there(void **state)
+{
+    static const char *const commands[] = { "info", "dump", "stats", "verify", "console", "gdb" };
+
+    (void)state;
+    check(krr("--version", NULL), 0, "trace format 1", "");
+    for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
+        char *arguments = g_strdup_printf("%s --help", commands[i]);
+
+        check(krr("--help", NULL), 0, commands[i], "");
+        check(krr(arguments, NULL), 0, "TRACE", "");
+        g_free(arguments);
+    }
+}
+
+static void wrong_usage_is_status_2(void **state)
+{
+    (void)state;
+    check(krr("", NULL), 2, "", "Usage");
+    check(krr("frobnicate", trace), 2, "", "unknown command 'frobnicate'");
+    check(krr("info", NULL), 2, "", "no trace is given");
+    check(krr("info a", trace), 2, "", "too many arguments");
+    check(krr("info --nonsense", trace), 2, "", "--nonsense");
+    check(krr("dump --from -1", trace), 2, "", "from 0 on");
+    check(krr("dump --kind nonsense", trace), 2, "", "unknown kind of record 'nonsense'");
+    check(krr("gdb --port 70000", trace), 2, "", "65535");
+}
+
+static void unreadable_traces_are_status_1(void **state)
+{
+    static const char *const commands[] = { "info", "dump", "stats", "verify", "console", "gdb" };
+
+    (void)state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
+        check(krr(commands[i], foreign), 1, "", "not a KRR trace");
+        check(krr(commands[i], "/no/such/trace"), 1, "", "No such file");
+    }
+}
+
+static void info_shows_machine_and_end(void **state)
+{
+    (void)state;
+    check(krr("info", trace), 0, "it broke", "");
+    check(krr("info", trace), 0, "6.1.0-test", "");
+    check(krr("info", trace), 0, "final-ram", "");
+}
+
+static void info_json_can_be_parsed(void **state)
+{
+    Result r = krr("info --json", trace);
+    char *file = temp_path("info.json"), *out = NULL, *err = NULL;
+    const char *argv[] = {
+        "python3", "-c", "import json, sys; i = json.load(open(sys.argv[1])); "
+        "print(i['records'], i['complete'], i['end_reason'], i['end_status'], i['console_bytes'], "
+        "i['machine']['vcpus'], i['machine']['memory'][0]['length'], len(i['sections']))",
+        file, NULL
+    };
+    int status;
+
+    (void)state;
+    assert_true(g_file_set_contents(file, r.out, -1, NULL));
+    assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out,
+                             &err, &status, NULL));
+    assert_string_equal(err, "");
+    assert_string_equal(out, "500 True panic 7 0 1 67108864 10\n");
+    check(r, 0, "\"damage\": null", "");
+    g_free(out);
+    g_free(err);
+    g_free(file);
+}
+
+static unsigned lines(const char *text)
+{
+    unsigned count = 0;
+
+    for (; *text; text++) {
+        count += *text == '\n';
+    }
+    return count;
+}
+
+static void dump_prints_one_line_per_record(void **state)
+{
+    Result r = krr("dump", trace);
+
+    (void)state;
+    assert_int_equal(lines(r.out), spec.records);
+    check(r, 0, "\n499 ", "");
+    r = krr("dump --from 490", trace);
+    assert_int_equal(lines(r.out), 10);
+    check(r, 0, "490 ", "");
+    r = krr("dump --from 10 --count 3", trace);
+    assert_int_equal(lines(r.out), 3);
+    check(r, 0, "10 ", "");
+    r = krr("dump --kind tsc --kind msr --count 5", trace);
+    assert_int_equal(lines(r.out), 5);
+    check(r, 0, " tsc vcpu 0", "");
+    check(krr("dump --from 500", trace), 0, "", "");
+    check(krr("dump --from 501", trace), 1, "", "there is no record 501");
+}
+
+static void symbols_need_a_file_with_symbols(void **state)
+{
+    char *arguments = g_strdup_printf("dump --vmlinux %s", foreign);
+
+    (void)state;
+    check(krr("dump --vmlinux /no/such/vmlinux", trace), 1, "", "/no/such/vmlinux: No such file");
+    check(krr(arguments, trace), 1, "", "not a vmlinux");
+    g_free(arguments);
+}
+
+static void stats_show_kinds_and_sizes(void **state)
+{
+    (void)state;
+    check(krr("stats", trace), 0, "user-bytes", "");
+    check(krr("stats", trace), 0, "per record", "");
+    check(krr("stats", crashed), 0, "user-bytes", "incomplete trace");
+}
+
+static void verify_says_how_far_a_trace_is_good(void **state)
+{
+    char *data, *path = temp_path("flipped.krr");
+    gsize length;
+
+    (void)state;
+    check(krr("verify", trace), 0, "the first 500 records are good", "");
+    check(krr("verify", crashed), 1, "the first 100 records are good", "not finished");
+    assert_true(g_file_get_contents(trace, &data, &length, NULL));
+    data[length / 2] ^= 4;
+    assert_true(g_file_set_contents(path, data, length, NULL));
+    check(krr("verify", path), 1, "", "damaged at byte");
+    g_free(data);
+    g_free(path);
+}
+
+static void incomplete_traces_are_read_with_a_message(void **state)
+{
+    Result r = krr("dump", crashed);
+
+    (void)state;
+    assert_int_equal(lines(r.out), 100);
+    check(r, 0, "\n99 ", "incomplete trace");
+    check(krr("info", crashed), 0, "qemu-exit", "incomplete trace");
+    check(krr("info --json", crashed), 0, "\"complete\": false", "incomplete trace");
+    check(krr("console", crashed), 0, "", "incomplete trace");
+}
+
+static void gdb_commands_connect_to_the_port(void **state)
+{
+    (void)state;
+    check(krr("gdb", trace), 0, "target remote :1234\n", "");
+    check(krr("gdb --port 4444", trace), 0, "target remote :4444\n", "");
+}
+
+static void full_disk_behind_the_output_is_an_error(void **state)
+{
+    char *command = g_strdup_printf("'%s' dump '%s' > /dev/full 2>/dev/null", getenv("KRR_TOOL"),
+                                    crashed);
+
+    (void)state;
+    assert_int_equal(WEXITSTATUS(system(command)), 1);
+    g_free(command);
+}
+
+static void closed_pipe_behind_the_output_is_quiet(void **state)
+{
+    char *command = g_strdup_printf("test -z \"$('%s' dump '%s' 2>&1 >/dev/null | head -1)\" && "
+                                    "'%s' dump '%s' 2>&1 | head -1 | grep -q ^0", getenv("KRR_TOOL"),
+                                    trace, getenv("KRR_TOOL"), trace);
+
+    (void)state;
+    assert_int_equal(system(command), 0);
+    g_free(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(help_and_version_are_there),
+        cmocka_unit_test(wrong_usage_is_status_2),
+        cmocka_unit_test(unreadable_traces_are_status_1),
+        cmocka_unit_test(info_shows_machine_and_end),
+        cmocka_unit_test(info_json_can_be_parsed),
+        cmocka_unit_test(dump_prints_one_line_per_record),
+        cmocka_unit_test(symbols_need_a_file_with_symbols),
+        cmocka_unit_test(stats_show_kinds_and_sizes),
+        cmocka_unit_test(verify_says_how_far_a_trace_is_good),
+        cmocka_unit_test(incomplete_traces_are_read_with_a_message),
+        cmocka_unit_test(gdb_commands_connect_to_the_port),
+        cmocka_unit_test(full_disk_behind_the_output_is_an_error),
+        cmocka_unit_test(closed_pipe_behind_the_output_is_quiet),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
