@@ -60,7 +60,9 @@ static bool set_start(KrrOptions *options, const char *name, const char *value, 
 /* Bytes with an optional K, M or G; 0 when it is no such number. */
 static uint64_t parse_size(const char *value)
 {
-    uint64_t size = 0, unit = 1;
+    static const char units[] = "KMG";
+    const char *unit;
+    uint64_t size = 0;
 
     if (!g_ascii_isdigit(*value)) {
         return 0;
@@ -71,19 +73,12 @@ static uint64_t parse_size(const char *value)
             return 0;
         }
     }
-    switch (g_ascii_toupper(*value)) {
-    case 'G':
-        unit <<= 10;    /* fall through */
-    case 'M':
-        unit <<= 10;    /* fall through */
-    case 'K':
-        unit <<= 10;
+    unit = *value ? strchr(units, g_ascii_toupper(*value)) : NULL;
+    if (unit) {
+        size <<= 10 * (unit - units + 1);
         value++;
-        break;
-    default:
-        break;
     }
-    return *value ? 0 : size * unit;
+    return *value ? 0 : size;
 }
 
 static bool set_ring(KrrOptions *options, const char *name, const char *value, GError **errp)

@@ -40,7 +40,6 @@ static void add_symbol(Symbols *s, Elf *elf, size_t strings, const GElf_Sym *sym
 {
     unsigned type = GELF_ST_TYPE(sym->st_info);
     const char *name = elf_strptr(elf, strings, sym->st_name);
-    Symbol symbol = { sym->st_value, sym->st_size, NULL };
 
     if (!name || !*name || sym->st_shndx == SHN_UNDEF || sym->st_shndx == SHN_ABS) {
         return;
@@ -50,8 +49,9 @@ static void add_symbol(Symbols *s, Elf *elf, size_t strings, const GElf_Sym *sym
     }
     /* Assembly code has symbols without a type. */
     if (type == STT_FUNC || (type == STT_NOTYPE && sym->st_value >> 63)) {
-        symbol.name = g_strdup(name);
-        g_array_append_val(s->table, symbol);
+        g_array_set_size(s->table, s->table->len + 1);
+        g_array_index(s->table, Symbol, s->table->len - 1) =
+            (Symbol) { sym->st_value, sym->st_size, g_strdup(name) };
     }
 }
 
