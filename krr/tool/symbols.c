@@ -29,11 +29,15 @@ static void clear_symbol(gpointer data)
     g_free(((Symbol *)data)->name);
 }
 
+/* At one address the function comes last, behind the labels: it is the one found. */
 static gint by_address(gconstpointer a, gconstpointer b)
 {
     const Symbol *x = a, *y = b;
 
-    return x->address < y->address ? -1 : x->address > y->address;
+    if (x->address != y->address) {
+        return x->address < y->address ? -1 : 1;
+    }
+    return x->size < y->size ? -1 : x->size > y->size;
 }
 
 static void add_symbol(Symbols *s, Elf *elf, size_t strings, const GElf_Sym *sym)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The krr tool as its user sees it: output, messages and exit statuses. Needs KRR_TOOL. */
+/*
+ * The krr tool as its user sees it: output, messages and exit statuses. Needs
+ * KRR_TOOL and FAKE_VMLINUX in the environment.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -20,7 +23,7 @@ static int set_up(void **state)
 {
     TraceSpec cut = { .records = 100, .flush_every = 10, .unfinished = true };
 
-    if (!getenv("KRR_TOOL") || make_temp_dir(state)) {
+    if (!getenv("KRR_TOOL") || !getenv("FAKE_VMLINUX") || make_temp_dir(state)) {
         return -1;
     }
     trace = temp_path("good, \"one\".krr");
@@ -187,6 +190,69 @@ static void symbols_need_a_file_with_symbols(void **state)
     g_free(arguments);
 }
 
+#define LINKED  0xffffffff81000000ull       /* where fake-vmlinux is linked to */
+#define OFFSET  0x1a000000ull               /* and how far the kernel was moved */
+
+/* One TSC record for each call site. */
+static void write_sites(const char *path, const uint64_t *sites, unsigned count)
+{
+    KrrMachine machine = test_machine(1);
+    KrrCpuState *cpu = g_new0(KrrCpuState, 1);
+    KrrWriter *w = krr_writer_new(path, NULL);
+    AnyRecord any;
+
+    machine.kernel_text = LINKED + OFFSET;
+    assert_true(krr_writer_machine(w, &machine, NULL));
+    assert_true(krr_writer_cpu(w, 0, cpu, NULL));
+    assert_true(krr_writer_start(w, NULL));
+    for (unsigned i = 0; i < count; i++) {
+        make_record(&any, KRR_KIND_TSC, i);
+        any.record.site = LINKED + OFFSET + sites[i];
+        assert_true(krr_writer_records(w, &any, any.record.size, NULL));
+    }
+    make_record(&any, KRR_KIND_EXCEPTION, 14);
+    any.record.site = 0;
+    ((struct krr_trap *)(any.bytes + sizeof(any.record)))->rip = LINKED + OFFSET + 80;
+    assert_true(krr_writer_records(w, &any, any.record.size, NULL));
+    assert_true(krr_writer_finish(w, KRR_END_STOPPED, 0, NULL, NULL));
+    krr_writer_free(w);
+    g_free(cpu);
+}
+
+static void call_sites_are_named_where_the_kernel_was_moved_to(void **state)
+{
+    /* In a function, right behind one (a call that does not return), between two, beyond all. */
+    static const uint64_t sites[] = { 8, 32, 40, 64 + 5, 0x100000 };
+    char *path = temp_path("sites.krr");
+    char *arguments = g_strdup_printf("dump --vmlinux %s", getenv("FAKE_VMLINUX"));
+    Result r;
+
+    (void)state;
+    write_sites(path, sites, G_N_ELEMENTS(sites));
+    r = krr(arguments, path);
+    assert_non_null(strstr(r.out, "\n1 tsc vcpu 0 ordinal 1 value 0x1 at first_function+0x20\n"));
+    assert_non_null(strstr(r.out, " at 0xffffffff9b000028\n"));
+    assert_non_null(strstr(r.out, " at second_function+0x5\n"));
+    assert_non_null(strstr(r.out, " at 0xffffffff9b100000\n"));
+    assert_non_null(strstr(r.out, " in second_function+0x10\n"));
+    check(r, 0, "0 tsc vcpu 0 ordinal 0 value 0x0 at first_function+0x8\n", "");
+    g_free(arguments);
+
+    arguments = g_strdup_printf("gdb --vmlinux %s", getenv("FAKE_VMLINUX"));
+    check(krr(arguments, path), 0, "symbol-file -o 0x1a000000 \"", "");
+    g_free(arguments);
+    g_free(path);
+}
+
+static void kernel_at_an_unknown_place_is_a_warning(void **state)
+{
+    char *arguments = g_strdup_printf("dump --vmlinux %s", getenv("FAKE_VMLINUX"));
+
+    (void)state;
+    check(krr(arguments, trace), 0, "", "assuming no KASLR");
+    g_free(arguments);
+}
+
 static void stats_show_kinds_and_sizes(void **state)
 {
     (void)state;
@@ -261,6 +327,8 @@ int main(void)
         cmocka_unit_test(info_json_can_be_parsed),
         cmocka_unit_test(dump_prints_one_line_per_record),
         cmocka_unit_test(symbols_need_a_file_with_symbols),
+        cmocka_unit_test(call_sites_are_named_where_the_kernel_was_moved_to),
+        cmocka_unit_test(kernel_at_an_unknown_place_is_a_warning),
         cmocka_unit_test(stats_show_kinds_and_sizes),
         cmocka_unit_test(verify_says_how_far_a_trace_is_good),
         cmocka_unit_test(incomplete_traces_are_read_with_a_message),
