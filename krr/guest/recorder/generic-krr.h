@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Hooks of the KRR guest recorder where there is no recorder: another
+ * architecture, CONFIG_KRR_GUEST=n, or code that is not the running kernel
+ * (decompressor, vDSO, ...). They leave no trace in the object code.
+ *
+ * arch/x86/include/asm/krr.h says what each of them is for.
+ */
+#ifndef _ASM_GENERIC_KRR_H
+#define _ASM_GENERIC_KRR_H
+
+#ifndef __ASSEMBLY__
+
+#define krr_active()				false
+#define krr_present()				false
+
+#define krr_user_value(x)			(x)
+#define krr_segment(x)				(x)
+#define krr_tsc(x)				(x)
+#define krr_random(x)				(x)
+#define krr_msr(x)				(x)
+#define krr_xcr(x)				(x)
+#define krr_apic(x)				(x)
+#define krr_fpu_restored(x)			(x)
+#define krr_cpuid(a, b, c, d)			do { } while (0)
+
+#define krr_user_bytes(to, length, from)	do { } while (0)
+#define krr_file_bytes(to, length)		do { } while (0)
+#define krr_remote_bytes(to, length)		do { } while (0)
+#define krr_fpu_saved(fpstate)			do { } while (0)
+#define krr_fpu_announce(buf)			do { } while (0)
+
+#define KRR_DECLARE_VECTOR(vector, func)
+#define krr_enter(regs, vector, error, extra)	do { } while (0)
+#define krr_leave()				do { } while (0)
+#define krr_broken(reason)			do { } while (0)
+#define krr_halt()				false
+#define krr_safepoint()				do { } while (0)
+#define krr_safepoint_now()			do { } while (0)
+
+#define krr_entry_bits(entry)			(entry)
+
+#define krr_end(reason, status, text)		do { } while (0)
+#define krr_start_at_boot()			do { } while (0)
+
+#endif /* __ASSEMBLY__ */
+#endif /* _ASM_GENERIC_KRR_H */

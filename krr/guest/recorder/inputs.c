@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Inputs that take more than a call of a thunk. */
+#include <linux/build_bug.h>
+#include <linux/uaccess.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/types.h>
+#include <asm/krr.h>
+
+/* Control and status words, which FXSAVE and XSAVE images begin with. */
+#define FPU_CONTROL_BYTES	32
+#define XSAVE_HEADER_BYTES	sizeof(struct xstate_header)
+#define XSAVE_HEADER_OFFSET	sizeof(struct fxregs_state)
+
+/*
+ * The kernel saves the user's registers to memory and looks at the control words
+ * and at the header, which says what has been saved. The registers proper are
+ * the user's data: they stay what they are in a replay.
+ */
+void __krr_fpu_saved(struct fpstate *fpstate)
+{
+	krr_fpu_bytes(&fpstate->regs, FPU_CONTROL_BYTES);
+	if (cpu_feature_enabled(X86_FEATURE_XSAVE))
+		krr_fpu_bytes((u8 *)&fpstate->regs + XSAVE_HEADER_OFFSET,
+			      XSAVE_HEADER_BYTES);
+}
+
+/*
+ * XRSTOR and FXRSTOR raise #GP for wrong control words or a wrong header. Reading
+ * both from the user's image records them, and puts them there in a replay. If
+ * they cannot be read the restore will fault too.
+ */
+void __krr_fpu_announce(const void __user *buf)
+{
+	u8 bytes[XSAVE_HEADER_BYTES];
+	unsigned long left;
+
+	BUILD_BUG_ON(sizeof(bytes) < FPU_CONTROL_BYTES);
+	left = __copy_from_user_inatomic(bytes, buf, FPU_CONTROL_BYTES);
+	if (!left && cpu_feature_enabled(X86_FEATURE_XSAVE))
+		left = __copy_from_user_inatomic(bytes, buf + XSAVE_HEADER_OFFSET,
+						 XSAVE_HEADER_BYTES);
+}

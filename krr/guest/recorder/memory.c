@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a replay's memory may rightly have different from the recorded one's at
+ * the end: free pages, user pages, dead stack, FPU registers. For the check that
+ * compares all memory (final-ram=on); no other recording pays for it.
+ *
+ * The description is made by the recorded kernel itself, right before END, so
+ * a replay makes it too. It goes by the struct page of each page and takes no
+ * locks: it may have to work in a panic.
+ */
+#include <linux/align.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/pfn.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/sched/task_stack.h>
+#include <linux/vmalloc.h>
+#include <asm/cpu_entry_area.h>
+#include <asm/fpu/types.h>
+#include <asm/processor.h>
+
+#include "../../../mm/slab.h"
+#include "recorder.h"
+
+/* Beyond one for each page: stacks, FPU areas. More than the replayer's limit
+ * of all entries is of no use. */
+#define EXTRA_ENTRIES	65536UL
+#define MAX_ENTRIES	(1UL << 20)
+
+static struct krr_memory *entries;
+static unsigned long count, room;
+
+/**
+ * krr_memory_prepare - gets memory for the description
+ * Before the recording starts. Returns 0 or a negative error.
+ */
+int krr_memory_prepare(void)
+{
+	if (entries)
+		return 0;
+	room = min(totalram_pages() + EXTRA_ENTRIES, MAX_ENTRIES);
+	entries = vzalloc(room * sizeof(*entries));
+	return entries ? 0 : -ENOMEM;
+}
+
+static void add(u32 class, u64 address, u64 length, const char *name)
+{
+	struct krr_memory *last = count ? &entries[count - 1] : NULL;
+
+	if (last && last->class == class && last->name == (u64)name &&
+	    last->address + last->length == address) {
+		last->length += length;
+		return;
+	}
+	if (count == room)
+		return;
+	entries[count++] = (struct krr_memory) {
+		.address = address,
+		.length = length,
+		.class = class,
+		.name = (u64)name,
+	};
+}
+
+/* The same for kernel addresses, page by page. */
+static void add_virtual(u32 class, unsigned long from, unsigned long to)
+{
+	while (from < to) {
+		unsigned long end = min(to, ALIGN_DOWN(from, PAGE_SIZE) + PAGE_SIZE);
+
+		add(class, slow_virt_to_phys((void *)from), end - from, NULL);
+		from = end;
+	}
+}
+
+/* ---- pages ---- */
+
+static bool is_user_page(struct page *page)
+{
+	struct page *head = compound_head(page);
+
+	return !PageReserved(head) && page_count(head) && !PageTable(head) &&
+	       (PageLRU(head) || head->mapping);
+}
+
+/* Adds one page, or the block of free pages that begins here; returns pages. */
+static unsigned long add_page(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+
+	if (!page)
+		return 1;
+	if (PageBuddy(page)) {
+		unsigned long pages = 1UL << page_private(page);
+
+		add(KRR_MEMORY_FREE, PFN_PHYS(pfn), pages << PAGE_SHIFT, NULL);
+		return pages;
+	}
+	if (PageSlab(compound_head(page))) {
+		struct kmem_cache *cache = page_slab(compound_head(page))->slab_cache;
+
+		add(KRR_MEMORY_SLAB, PFN_PHYS(pfn), PAGE_SIZE, cache->name);
+	} else if (is_user_page(page)) {
+		add(KRR_MEMORY_USER, PFN_PHYS(pfn), PAGE_SIZE, NULL);
+	}
+	return 1;
+}
+
+/* Free pages that a CPU keeps at hand. No list is longer than memory. */
+static void add_pages_at_hand(struct zone *zone, int cpu)
+{
+	struct per_cpu_pages *pcp = per_cpu_ptr(zone->per_cpu_pageset, cpu);
+	unsigned long left = totalram_pages();
+	struct page *page;
+	int i;
+
+	for (i = 0; i < NR_PCP_LISTS; i++) {
+		/* Transparent huge pages, which have a list of another order, are off. */
+		unsigned int order = i / MIGRATE_PCPTYPES;
+
+		list_for_each_entry(page, &pcp->lists[i], pcp_list) {
+			if (!left--)
+				return;
+			add(KRR_MEMORY_FREE, PFN_PHYS(page_to_pfn(page)), PAGE_SIZE << order, NULL);
+		}
+	}
+}
+
+static void add_pages(void)
+{
+	unsigned long pfn = 0;
+	struct zone *zone;
+	int cpu;
+
+	while (pfn < max_pfn)
+		pfn += add_page(pfn);
+	for_each_populated_zone(zone)
+		for_each_online_cpu(cpu)
+			add_pages_at_hand(zone, cpu);
+}
+
+/* ---- stacks ---- */
+
+static void add_stack(unsigned long from, unsigned long to, unsigned long sp)
+{
+	if (sp < from || sp > to)
+		return;
+	add_virtual(KRR_MEMORY_DEAD_STACK, from, ALIGN_DOWN(sp, sizeof(long)));
+	add_virtual(KRR_MEMORY_STACK, ALIGN_DOWN(sp, sizeof(long)), to);
+}
+
+/*
+ * @sp is the current stack pointer. On the interrupt stack, the top word points
+ * into the task's.
+ */
+static void add_interrupt_stack(int cpu, unsigned long *sp)
+{
+	unsigned long top = (unsigned long)per_cpu(hardirq_stack_ptr, cpu) + sizeof(long);
+	unsigned long bottom = top - IRQ_STACK_SIZE;
+
+	if (*sp >= bottom && *sp < top) {
+		add_stack(bottom, top, *sp);
+		*sp = *(unsigned long *)(top - sizeof(long));
+	} else {
+		add_virtual(KRR_MEMORY_DEAD_STACK, bottom, top);
+	}
+}
+
+/* Stacks of the entry code: nothing on them outlives it, but in a #DB or so. */
+static void add_entry_stacks(int cpu, unsigned long sp)
+{
+	struct cpu_entry_area *area = get_cpu_entry_area(cpu);
+	unsigned long entry = (unsigned long)&area->entry_stack_page;
+	unsigned long ist = (unsigned long)&area->estacks;
+	unsigned long page;
+
+	add_virtual(KRR_MEMORY_DEAD_STACK, entry, entry + sizeof(area->entry_stack_page));
+	if (sp >= ist && sp < ist + sizeof(area->estacks))
+		return;
+	for (page = ist; page < ist + sizeof(area->estacks); page += PAGE_SIZE) {
+		unsigned int level;
+		pte_t *pte = lookup_address(page, &level);
+
+		/* Some are guard pages. */
+		if (pte && pte_present(*pte))
+			add_virtual(KRR_MEMORY_DEAD_STACK, page, page + PAGE_SIZE);
+	}
+}
+
+static void add_task(struct task_struct *task, unsigned long sp)
+{
+	struct fpstate *fpstate = task->thread.fpu.fpstate;
+	unsigned long stack = (unsigned long)task_stack_page(task);
+
+	if (stack)
+		add_stack(stack, stack + THREAD_SIZE,
+			  task == current ? sp : task->thread.sp);
+	if (fpstate)
+		add_virtual(KRR_MEMORY_FPU, (unsigned long)&fpstate->regs,
+			    (unsigned long)&fpstate->regs + fpstate->size);
+}
+
+static void add_tasks(unsigned long sp)
+{
+	struct task_struct *process, *task;
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		add_task(idle_task(cpu), sp);
+	for_each_process_thread(process, task)
+		add_task(task, sp);
+}
+
+/**
+ * krr_memory_describe - describes memory as it is now
+ * @sp: the caller's stack pointer: what lies below is dead
+ * @number: set to the number of entries
+ *
+ * Returns the entries, which stay where they are; NULL if the description was
+ * not prepared.
+ */
+const struct krr_memory *krr_memory_describe(unsigned long sp, unsigned long *number)
+{
+	int cpu = raw_smp_processor_id();
+
+	count = 0;
+	if (entries) {
+		add_entry_stacks(cpu, sp);
+		add_interrupt_stack(cpu, &sp);
+		add_tasks(sp);
+		add_pages();
+		if (count == room)
+			pr_warn("krr: the description of memory is not complete: more than %lu parts\n",
+				room);
+	}
+	*number = count;
+	return entries;
+}
