@@ -23,15 +23,16 @@
 
 /* ---- before the machine is built ---- */
 
-static G_GNUC_PRINTF(1, 2) void refuse(const char *format, ...)
+static void refuse(const char *format, ...) G_GNUC_PRINTF(1, 2);
+static void refuse(const char *format, ...)
 {
+    g_autofree char *text = NULL;
     va_list ap;
 
-    error_printf("-krr record: ");
     va_start(ap, format);
-    error_vprintf(format, ap);
+    text = g_strdup_vprintf(format, ap);
     va_end(ap);
-    error_printf("\n");
+    error_report("-krr record: %s", text);
     exit(1);
 }
 
@@ -61,6 +62,9 @@ void krr_record_defaults(QDict *machine_opts, int *default_vga, const char **cpu
             "code in system management mode would run unseen by the recorder");
     require(machine_opts, "vmport", "off",
             "it changes registers of the guest in ways that are not recorded");
+    if (type && (g_str_equal(type, "q35") || g_str_has_prefix(type, "pc-q35"))) {
+        require(machine_opts, "sata", "off", "AHCI writes guest memory unseen");
+    }
     if (!qdict_haskey(machine_opts, "hpet")) {
         qdict_put_str(machine_opts, "hpet", "off");     /* slow, each read a record */
     }
@@ -86,7 +90,7 @@ static const char *const recordable[] = {
     "i440FX*", "q35-pcihost", "mch", "PIIX*", "piix*", "ICH9*", "pci-bridge", "pcie-root-port",
     "pcie-pci-bridge", "i8257", "i8042", "ps2-*", "port92", "mc146818rtc", "isa-pcspk", "hpet",
     "fw_cfg*", "smbus-eeprom", "serial", "isa-serial", "isa-parallel", "isa-debugcon", "isa-debug-exit",
-    "pvpanic*", "vmgenid", "vmcoreinfo", "pci-testdev",
+    "pvpanic*", "kvmclock", "vmgenid", "vmcoreinfo", "pci-testdev",
     /* storage */
     "isa-fdc", "floppy", "ide-hd", "ide-cd", "nvme", "nvme-ns", "nvme-subsys", "scsi-hd",
     "scsi-cd", "scsi-block", "scsi-generic", "virtio-blk-*", "virtio-scsi-*",

@@ -57,6 +57,7 @@ static struct {
     int64_t park_time;              /* when the first one parked, microseconds */
     QEMUTimer *stop_timer;
     char *error;
+    bool ended;                     /* and nobody has been told yet; also without the BQL */
 
     /* with trace_lock */
     QemuMutex trace_lock;
@@ -192,6 +193,8 @@ static bool write_end_record(GError **errp)
     return krr_writer_records(rec.writer, &record, sizeof(record), errp);
 }
 
+static void announce_end_bh(void *opaque);
+
 /* Completes the file. With trace_lock; @err: what went wrong before, or NULL. */
 static void finish_file(GError *err)
 {
@@ -215,14 +218,19 @@ static void finish_file(GError *err)
     qatomic_set(&krr_record_active, false);
     close_areas();
     empty_ring();
+    qatomic_set(&rec.ended, true);
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), announce_end_bh, NULL);
 }
 
-/* Tells the user and the monitor. With the BQL, or when QEMU exits. */
+/* Tells the user and the monitor of an end, once. With the BQL, or when QEMU exits. */
 static void announce_end(bool monitor)
 {
     g_autofree char *text = g_strndup(rec.end.text, sizeof(rec.end.text));
     const char *reason = krr_end_reason_name(rec.end.reason);
 
+    if (!qatomic_xchg(&rec.ended, false)) {
+        return;
+    }
     timer_del(rec.stop_timer);
     if (rec.write_error) {
         rec.status = KRR_STATUS_FAILED;
@@ -273,7 +281,6 @@ static void end_now(uint32_t reason, const char *text, GError *err)
 static void end_broken(GError *err)
 {
     end_now(KRR_END_IO_ERROR, err->message, err);
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), announce_end_bh, NULL);
 }
 
 void krr_record_end(uint32_t reason, const char *format, ...)
@@ -288,7 +295,6 @@ void krr_record_end(uint32_t reason, const char *format, ...)
     QEMU_LOCK_GUARD(&rec.trace_lock);
     if (rec.writer && krr_record_active) {
         end_now(reason, text, NULL);
-        aio_bh_schedule_oneshot(qemu_get_aio_context(), announce_end_bh, NULL);
     }
 }
 
@@ -316,7 +322,6 @@ static void end_by_guest(void)
             finish_file(NULL);
         }
     }
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), announce_end_bh, NULL);
 }
 
 static void end_by_guest_bh(void *opaque)
@@ -515,7 +520,12 @@ static void begin_bh(void *opaque)
 {
     Error *err = NULL;
 
+    announce_end(true);         /* of the recording before, if it has just ended */
     pause_all_vcpus();
+    if (ctpop64(rec.parked) != rec.ring.vcpus) {
+        resume_all_vcpus();     /* a reset came in between */
+        return;
+    }
     rec.parked = 0;
     if (begin(&err)) {
         rec.status = KRR_STATUS_RECORDING;
@@ -543,7 +553,12 @@ static void stop_behind_out(CPUState *cpu)
 
 static void bell_park(CPUState *cpu)
 {
-    if (rec.status == KRR_STATUS_RECORDING || cpu->cpu_index >= rec.ring.vcpus) {
+    if (qatomic_read(&krr_record_active)) {
+        krr_record_end(KRR_END_RING, "vCPU %d asked for a snapshot while recording",
+                       cpu->cpu_index);
+        return;
+    }
+    if (cpu->cpu_index >= rec.ring.vcpus) {
         return;
     }
     if (!rec.parked) {
@@ -559,7 +574,7 @@ static void bell_park(CPUState *cpu)
 
 static void bell_end(CPUState *cpu)
 {
-    if (rec.status == KRR_STATUS_RECORDING) {
+    if (qatomic_read(&krr_record_active)) {
         stop_behind_out(cpu);
         aio_bh_schedule_oneshot(qemu_get_aio_context(), end_by_guest_bh, NULL);
     }
@@ -749,17 +764,9 @@ static void run_state_changed(void *opaque, bool running, RunState state)
 /* QEMU exits: what is in the ring still goes into the file. */
 static void exiting(Notifier *n, void *data)
 {
-    bool ended = false;
-
-    WITH_QEMU_LOCK_GUARD(&rec.trace_lock) {
-        if (rec.writer && krr_record_active) {
-            end_now(KRR_END_QEMU_EXIT, "QEMU ended while recording", NULL);
-            ended = true;
-        }
-    }
-    if (ended) {
-        announce_end(false);
-    } else if (!rec.path_used && rec.status != KRR_STATUS_FAILED) {
+    krr_record_end(KRR_END_QEMU_EXIT, "QEMU ended while recording");
+    announce_end(false);
+    if (!rec.path_used && rec.status != KRR_STATUS_FAILED) {
         warn_report("krr: nothing was recorded, the guest never started it; does its kernel "
                     "have the recorder (CONFIG_KRR_GUEST), and krr=on on its command line?");
     }

@@ -132,32 +132,23 @@ typedef struct RangeCursor {
     unsigned long *seen[KRR_MACHINE_RANGES];    /* by page */
 } RangeCursor;
 
+static void compare_piece(uint32_t i, uint64_t offset, const void *data, size_t length,
+                          void *opaque)
+{
+    RangeCursor *cursor = opaque;
+    const uint8_t *host = krr_replay_range_host(i);
+
+    for (size_t done = 0; done < length; done += KRR_PAGE_SIZE) {
+        set_bit((offset + done) / KRR_PAGE_SIZE, cursor->seen[i]);
+        compare_page(cursor->comparison, krr_replay->machine->ranges[i].address + offset + done,
+                     (const uint8_t *)data + done, host + offset + done);
+    }
+}
+
 static bool compare_run(uint64_t address, const void *data, size_t length, void *opaque,
                         GError **errp)
 {
-    RangeCursor *cursor = opaque;
-    const KrrMachine *machine = krr_replay->machine;
-
-    for (uint32_t i = 0; i < machine->ranges_count; i++) {
-        const KrrRange *range = &machine->ranges[i];
-        const uint8_t *host = krr_replay_range_host(i);
-
-        if (address < range->address || address - range->address >= range->length ||
-            length > range->length - (address - range->address)) {
-            continue;
-        }
-        for (size_t done = 0; done < length; done += KRR_PAGE_SIZE) {
-            uint64_t offset = address + done - range->address;
-
-            set_bit(offset / KRR_PAGE_SIZE, cursor->seen[i]);
-            compare_page(cursor->comparison, address + done, (const uint8_t *)data + done,
-                         host + offset);
-        }
-        return true;
-    }
-    g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                "memory at 0x%" PRIx64 " is outside of the ranges of the machine", address);
-    return false;
+    return krr_replay_each_piece(address, data, length, compare_piece, opaque, errp);
 }
 
 /* Pages that the trace does not have were zero. */

@@ -123,7 +123,7 @@ void krr_replay_configure(const KrrOptions *options, QDict *machine_opts,
     set_smp(machine_opts, replay->machine->vcpus);
     *has_defaults = 0;
     /* Exact counts, exact state at faults, one thread for all vCPUs. */
-    qemu_opts_parse_noisily(qemu_find_opts("icount"), "shift=0,sleep=off", false);
+    qemu_opts_parse_noisily(qemu_find_opts("icount"), "shift=0,sleep=on", false);
 }
 
 static void progress_line(FILE *out)

@@ -136,6 +136,14 @@ uint64_t krr_replay_rip(CPUState *cpu);
 #define TYPE_KRR_REPLAY_MACHINE_NAME "krr-replay"
 /* Guest-physical page that takes suppressed accesses (see replay-fault.c). */
 uint64_t krr_replay_scratch_page(void);
+/*
+ * Calls @fn for each piece of a run of guest memory that lies in one range of the
+ * machine: range, offset in it, data. A run may span ranges that touch.
+ */
+typedef void (*KrrPieceFn)(uint32_t range, uint64_t offset, const void *data, size_t length,
+                           void *opaque);
+bool krr_replay_each_piece(uint64_t address, const void *data, size_t length,
+                           KrrPieceFn fn, void *opaque, GError **errp);
 /* Host memory of range @i of the trace's machine. */
 const uint8_t *krr_replay_range_host(uint32_t i);
 /* Calls @fn for each page of guest RAM that is not all zeroes. */

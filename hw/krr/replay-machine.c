@@ -157,32 +157,62 @@ static void create_range(KrrReplayMachine *krr, uint32_t i)
     const KrrRange *range = &krr_replay->machine->ranges[i];
     g_autofree char *name = g_strdup_printf("krr.ram%u", i);
 
-    memory_region_init_ram(&krr->ranges[i], OBJECT(krr), name, range->length, &error_fatal);
+    memory_region_init_ram_nomigrate(&krr->ranges[i], OBJECT(krr), name, range->length,
+                                     &error_fatal);
     memory_region_set_readonly(&krr->ranges[i], range->flags & KRR_RANGE_READONLY);
     memory_region_add_subregion(get_system_memory(), range->address, &krr->ranges[i]);
 }
 
-/* Copies one run of the snapshot into the range that holds it. */
-static bool load_run(uint64_t address, const void *data, size_t length, void *opaque,
-                     GError **errp)
+static int find_range(uint64_t address, uint64_t *available)
 {
-    KrrReplayMachine *krr = opaque;
     const KrrMachine *machine = krr_replay->machine;
 
     for (uint32_t i = 0; i < machine->ranges_count; i++) {
         const KrrRange *range = &machine->ranges[i];
 
-        if (address >= range->address && length <= range->length &&
-            address - range->address <= range->length - length) {
-            uint8_t *host = memory_region_get_ram_ptr(&krr->ranges[i]);
-
-            memcpy(host + (address - range->address), data, length);
-            return true;
+        if (address >= range->address && address - range->address < range->length) {
+            *available = range->length - (address - range->address);
+            return i;
         }
     }
-    g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                "memory at 0x%" PRIx64 " is outside of the ranges of the machine", address);
-    return false;
+    return -1;
+}
+
+bool krr_replay_each_piece(uint64_t address, const void *data, size_t length,
+                           KrrPieceFn fn, void *opaque, GError **errp)
+{
+    while (length) {
+        uint64_t available;
+        int i = find_range(address, &available);
+        size_t piece = MIN(length, available);
+
+        if (i < 0) {
+            g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                        "memory at 0x%" PRIx64 " is outside of the ranges of the machine",
+                        address);
+            return false;
+        }
+        fn(i, address - krr_replay->machine->ranges[i].address, data, piece, opaque);
+        address += piece;
+        data = (const uint8_t *)data + piece;
+        length -= piece;
+    }
+    return true;
+}
+
+static void load_piece(uint32_t i, uint64_t offset, const void *data, size_t length,
+                       void *opaque)
+{
+    KrrReplayMachine *krr = opaque;
+    uint8_t *host = memory_region_get_ram_ptr(&krr->ranges[i]);
+
+    memcpy(host + offset, data, length);
+}
+
+static bool load_run(uint64_t address, const void *data, size_t length, void *opaque,
+                     GError **errp)
+{
+    return krr_replay_each_piece(address, data, length, load_piece, opaque, errp);
 }
 
 static void create_memory(KrrReplayMachine *krr)
@@ -194,7 +224,7 @@ static void create_memory(KrrReplayMachine *krr)
     memory_region_init_io(&krr->catch_all, OBJECT(krr), &catch_all_ops, NULL, "krr.catch-all",
                           UINT64_C(1) << machine->phys_bits);
     memory_region_add_subregion_overlap(system, 0, &krr->catch_all, CATCH_ALL_PRIORITY);
-    memory_region_init_ram(&krr->scratch, OBJECT(krr), "krr.scratch", KRR_PAGE_SIZE,
+    memory_region_init_ram_nomigrate(&krr->scratch, OBJECT(krr), "krr.scratch", KRR_PAGE_SIZE,
                            &error_fatal);
     memory_region_add_subregion(system, krr_replay_scratch_page(), &krr->scratch);
     for (uint32_t i = 0; i < machine->ranges_count; i++) {
