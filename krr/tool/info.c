@@ -216,7 +216,7 @@ static void print_field(const char *name, const char *value)
 
 static void print_machine(const KrrMachine *m)
 {
-    char *time = start_time(m), *id = build_id(m);
+    char *time = start_time(m), *id = build_id(m), *vendor = g_strescape(m->vendor, NULL);
 
     print_field("recorded", time);
     print_field("accelerator", accel_name(m->accel));
@@ -224,8 +224,8 @@ static void print_machine(const KrrMachine *m)
     print_field("kernel", m->kernel_release);
     printf("%-16s0x%" PRIx64 "\n", "kernel text", m->kernel_text);
     print_field("build id", id);
-    printf("%-16s%" PRIu32 ", %.12s family %" PRIu32 " model %" PRIu32 " stepping %" PRIu32
-           ", TSC %" PRIu32 " kHz, %" PRIu32 " address bits\n", "vCPUs", m->vcpus, m->vendor,
+    printf("%-16s%" PRIu32 ", %s family %" PRIu32 " model %" PRIu32 " stepping %" PRIu32
+           ", TSC %" PRIu32 " kHz, %" PRIu32 " address bits\n", "vCPUs", m->vcpus, vendor,
            m->family, m->model, m->stepping, m->tsc_khz, m->phys_bits);
     printf("%-16s%" PRIu64 " MiB\n", "memory", m->ram_size >> 20);
     for (uint32_t i = 0; i < m->ranges_count; i++) {
@@ -248,6 +248,7 @@ static void print_machine(const KrrMachine *m)
     }
     g_free(time);
     g_free(id);
+    g_free(vendor);
 }
 
 static void print_text(const Info *info)
@@ -255,7 +256,7 @@ static void print_text(const Info *info)
     KrrReader *r = info->reader;
     const KrrStats *s = info->stats;
 
-    print_field("trace", krr_reader_path(r));
+    printf("%-16s%s\n", "trace", krr_reader_path(r));
     printf("%-16s%s\n", "complete", krr_reader_complete(r) ? "yes" : "no");
     printf("%-16s%s, status %" PRIu32 "\n", "end", krr_end_reason_name(krr_reader_end_reason(r)),
            krr_reader_end_status(r));
