@@ -84,6 +84,39 @@ static bool is_user_page(struct page *page)
 	       (PageLRU(head) || head->mapping);
 }
 
+/* Some task whose task_struct is from a slab, as all are but the first one's. */
+static const struct task_struct *slab_task(void)
+{
+	return next_task(&init_task);
+}
+
+/*
+ * The FPU registers in each task_struct of a slab. Those of tasks that are gone
+ * count too: what is freed keeps what it held.
+ */
+static void add_fpu_areas(const struct slab *slab)
+{
+	const struct task_struct *task = slab_task();
+	const struct fpstate *fpstate = &task->thread.fpu.__fpstate;
+	u64 offset = (const char *)&fpstate->regs - (const char *)task;
+	u64 first = slow_virt_to_phys(slab_address(slab));
+	unsigned int i;
+
+	for (i = 0; i < slab->objects; i++)
+		add(KRR_MEMORY_FPU, first + i * slab->slab_cache->size + offset,
+		    fpstate->size, NULL);
+}
+
+static void add_slab_page(unsigned long pfn, struct page *page)
+{
+	const struct slab *slab = page_slab(compound_head(page));
+	const struct kmem_cache *cache = slab->slab_cache;
+
+	add(KRR_MEMORY_SLAB, PFN_PHYS(pfn), PAGE_SIZE, cache->name);
+	if (page == compound_head(page) && cache == virt_to_slab(slab_task())->slab_cache)
+		add_fpu_areas(slab);
+}
+
 /* Adds one page, or the block of free pages that begins here; returns pages. */
 static unsigned long add_page(unsigned long pfn)
 {
@@ -97,13 +130,10 @@ static unsigned long add_page(unsigned long pfn)
 		add(KRR_MEMORY_FREE, PFN_PHYS(pfn), pages << PAGE_SHIFT, NULL);
 		return pages;
 	}
-	if (PageSlab(compound_head(page))) {
-		struct kmem_cache *cache = page_slab(compound_head(page))->slab_cache;
-
-		add(KRR_MEMORY_SLAB, PFN_PHYS(pfn), PAGE_SIZE, cache->name);
-	} else if (is_user_page(page)) {
+	if (PageSlab(compound_head(page)))
+		add_slab_page(pfn, page);
+	else if (is_user_page(page))
 		add(KRR_MEMORY_USER, PFN_PHYS(pfn), PAGE_SIZE, NULL);
-	}
 	return 1;
 }
 
@@ -190,15 +220,16 @@ static void add_entry_stacks(int cpu, unsigned long sp)
 
 static void add_task(struct task_struct *task, unsigned long sp)
 {
-	struct fpstate *fpstate = task->thread.fpu.fpstate;
+	struct fpu *fpu = &task->thread.fpu;
 	unsigned long stack = (unsigned long)task_stack_page(task);
+	unsigned long regs = (unsigned long)&fpu->fpstate->regs;
 
 	if (stack)
 		add_stack(stack, stack + THREAD_SIZE,
 			  task == current ? sp : task->thread.sp);
-	if (fpstate)
-		add_virtual(KRR_MEMORY_FPU, (unsigned long)&fpstate->regs,
-			    (unsigned long)&fpstate->regs + fpstate->size);
+	/* The usual place of FPU registers is found with the slabs. */
+	if (fpu->fpstate && (fpu->fpstate != &fpu->__fpstate || task == &init_task))
+		add_virtual(KRR_MEMORY_FPU, regs, regs + fpu->fpstate->size);
 }
 
 static void add_tasks(unsigned long sp)
