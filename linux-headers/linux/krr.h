@@ -291,7 +291,7 @@ struct krr_trap {
 	__u32 error_code;
 	__u64 rip;		/* of the frame after fix-up */
 	__u64 rsp;
-	__u64 rcx;		/* progress of a REP */
+	__u64 rcx;		/* exceptions of a REP: its progress */
 	__u64 cr2;		/* page faults, else 0 */
 	__u64 digest;		/* krr_frame_digest() */
 	__u64 previous;		/* WAKE: KRR_PREVIOUS, else 0 */
@@ -343,9 +343,13 @@ struct krr_memory {
 #define KRR_MEMORY_SLAB		6	/* compared; says which slab cache it is */
 
 /*
- * Digest of a kernel-mode frame of KRR_FRAME_WORDS words in pt_regs order, with
- * KRR_FLAGS_MASK taken out of RFLAGS. FNV-1a over 64-bit words: this is an
- * error check between two executions that should be equal, not a defence.
+ * Digest of a kernel-mode frame of KRR_FRAME_WORDS words in pt_regs order,
+ * without what replay may rightly have different: KRR_FLAGS_MASK in RFLAGS, and
+ * the registers that functions need not preserve (R11 to RDI in pt_regs order).
+ * Those may hold a dead copy of user memory, which no replay has: a copy
+ * routine's working registers, the register that a get_user() went through.
+ * FNV-1a over 64-bit words: this is an error check between two executions that
+ * should be equal, not a defence.
  */
 static inline __attribute__((always_inline)) __u64
 krr_frame_digest(const __u64 *words)
@@ -356,6 +360,8 @@ krr_frame_digest(const __u64 *words)
 	for (i = 0; i < KRR_FRAME_WORDS; i++) {
 		__u64 w = words[i];
 
+		if (i >= KRR_R11 && i <= KRR_RDI)
+			continue;
 		if (i == KRR_RFLAGS)
 			w &= ~(__u64)KRR_FLAGS_MASK;
 		h = (h ^ w) * 0x100000001b3ULL;

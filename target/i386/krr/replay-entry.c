@@ -197,6 +197,23 @@ static bool same(CPUX86State *env, const char *what, uint64_t guest, uint64_t tr
     return false;
 }
 
+/* RCX says how far a REP has come; elsewhere it may be a dead register. */
+bool krr_is_string_repeat(CPUX86State *env, uint64_t rip, uintptr_t ra)
+{
+    uint8_t byte = cpu_ldub_data_ra(env, rip, ra);
+    bool repeat = byte == 0xf3 || byte == 0xf2;
+
+    if (!repeat) {
+        return false;
+    }
+    byte = cpu_ldub_data_ra(env, ++rip, ra);
+    if ((byte & 0xf0) == 0x40) {        /* REX */
+        byte = cpu_ldub_data_ra(env, ++rip, ra);
+    }
+    return (byte >= 0xa4 && byte <= 0xa7) || (byte >= 0xaa && byte <= 0xaf) ||
+           (byte >= 0x6c && byte <= 0x6f);
+}
+
 static bool compare_trap(CPUX86State *env, const struct krr_record *record, uintptr_t ra)
 {
     const struct krr_trap *trap = krr_record_payload(record);
@@ -207,7 +224,9 @@ static bool compare_trap(CPUX86State *env, const struct krr_record *record, uint
            same(env, "trap with error code", (uint32_t)env->regs[R_EDX], trap->error_code) &&
            same(env, "trap at RIP", frame_word(env, frame, KRR_RIP, ra), trap->rip) &&
            same(env, "trap with RSP", frame_word(env, frame, KRR_RSP, ra), trap->rsp) &&
-           same(env, "trap with RCX", frame_word(env, frame, KRR_RCX, ra), trap->rcx) &&
+           (record->kind != KRR_KIND_EXCEPTION ||
+            !krr_is_string_repeat(env, trap->rip, ra) ||
+            same(env, "trap with RCX", frame_word(env, frame, KRR_RCX, ra), trap->rcx)) &&
            (vector != EXCP0E_PAGE ||
             same(env, "page fault at CR2", env->regs[R_ECX], trap->cr2)) &&
            same(env, "trap with frame digest", frame_digest(env, frame, ra), trap->digest);

@@ -66,7 +66,8 @@ bool krr_replay_access(CPUX86State *env, uint64_t address, MMUAccessType type,
     }
     if (fault->cr2 == address && !!(fault->error_code & PG_ERROR_W_MASK) == (type == MMU_DATA_STORE)) {
         cpu_restore_state(env_cpu(env), ra);
-        if (env->eip == fault->rip && env->regs[R_ECX] == fault->rcx) {
+        if (env->eip == fault->rip &&
+            (env->regs[R_ECX] == fault->rcx || !krr_is_string_repeat(env, fault->rip, 0))) {
             env->cr[2] = address;
             raise_exception_err(env, EXCP0E_PAGE, fault->error_code);
         }

@@ -43,6 +43,9 @@ void krr_entry_hook(CPUX86State *env, uintptr_t ra);
 /* Checks who owned the lock before; ends the session when it was another. */
 bool krr_check_previous(CPUX86State *env, uint64_t previous);
 
+/* True if the instruction at kernel address @rip is a REP of a string instruction. */
+bool krr_is_string_repeat(CPUX86State *env, uint64_t rip, uintptr_t ra);
+
 /* Before anything else of @env: the recorded CPU is about to fault on a user address that
  * this one may have in its TLB. */
 void krr_arm_fault(CPUX86State *env);
