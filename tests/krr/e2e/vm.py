@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""krr-vm, krr and QEMU as the end-to-end tests use them."""
+"""krr-vm, krr and QEMU as the end-to-end tests use them.
+
+Where they are can be told by the environment, for a development tree that is built by hand:
+KRR_BUILD, KRR_QEMU, KRR_TOOL, KRR_KERNEL, KRR_TEST_PROGRAMS and KRR_TEST_MODULES (folders with
+the guest programs and modules, built).
+"""
 
 import contextlib
 import os
@@ -49,7 +54,9 @@ class Result:
 
     def text(self):
         """For messages: the status and the end of what was written to stderr."""
-        tail = self.err.decode(errors='replace').strip().splitlines()[-12:]
+        lines = self.err.decode(errors='replace').strip().splitlines()
+        # Without the table of a replay's summary.
+        tail = [line for line in lines if not line.startswith('krr:   ')][-12:]
         what = 'a timeout' if self.status is None else f'status {self.status}'
         return '\n'.join([what] + ['    ' + line for line in tail])
 
@@ -136,9 +143,13 @@ def guest_root(folder):
     for source in (REPO / 'tests' / 'krr' / 'guest').glob('*.c'):
         shutil.copy(PROGRAMS / source.stem, target)
     shutil.copytree(CASES, target / 'cases')
-    modules = Path(folder) / 'modules'
-    result = run([SCRIPTS / 'guest-kernel', 'module', REPO / 'tests' / 'krr' / 'modules', modules])
-    expect(result.status == 0, f'cannot build the test modules: {result.text()}')
+    if 'KRR_TEST_MODULES' in os.environ:
+        modules = Path(os.environ['KRR_TEST_MODULES'])
+    else:
+        modules = Path(folder) / 'modules'
+        result = run([SCRIPTS / 'guest-kernel', 'module', REPO / 'tests' / 'krr' / 'modules',
+                      modules])
+        expect(result.status == 0, f'cannot build the test modules: {result.text()}')
     for module in modules.glob('*.ko'):
         shutil.copy(module, target)
     return target.parent
