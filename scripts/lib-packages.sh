@@ -31,6 +31,7 @@ tool:busybox            busybox-static      the guest's root file system
 tool:flock              util-linux          caches used at once
 tool:shellcheck         shellcheck          tests
 tool:cppcheck           cppcheck            tests
+tool:mandoc             mandoc              tests
 tool:openssl            openssl             the guest kernel
 py:venv                 python3-venv        QEMU's build
 py:setuptools           python3-setuptools  QEMU's build
