@@ -67,7 +67,6 @@ const char *krr_chunk_name(unsigned type)
         [KRR_CHUNK_START] = "start",
         [KRR_CHUNK_EVENTS] = "events",
         [KRR_CHUNK_FINAL_RAM] = "final-ram",
-        [KRR_CHUNK_MASKS] = "masks",
         [KRR_CHUNK_STATISTICS] = "statistics",
         [KRR_CHUNK_FOOTER] = "footer",
         [KRR_CHUNK_INDEX] = "index",

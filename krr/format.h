@@ -37,7 +37,6 @@ typedef enum KrrChunkType {
     KRR_CHUNK_START,                /* empty: the snapshot is complete */
     KRR_CHUNK_EVENTS,               /* struct krr_record one after the other */
     KRR_CHUNK_FINAL_RAM,            /* KrrRamHeader */
-    KRR_CHUNK_MASKS,                /* KrrMask one after the other */
     KRR_CHUNK_STATISTICS,           /* one KrrStats */
     KRR_CHUNK_FOOTER,               /* one KrrFooter */
     KRR_CHUNK_INDEX,                /* KrrIndexHeader */
@@ -122,7 +121,6 @@ _Static_assert(sizeof(KrrIndexEntry) == 16, "trace format");
 _Static_assert(sizeof(KrrTrailer) == 32, "trace format");
 _Static_assert(sizeof(KrrMachine) == 3576, "trace format");
 _Static_assert(sizeof(KrrCpuState) == 4720, "trace format");
-_Static_assert(sizeof(KrrMask) == 56, "trace format");
 _Static_assert(sizeof(KrrStats) == 3144, "trace format");
 _Static_assert(KRR_CHUNK_TYPES <= 16, "KrrIndexHeader.section");
 

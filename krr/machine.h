@@ -106,23 +106,6 @@ typedef struct KrrCpuState {
     uint8_t  xsave[KRR_XSAVE_SIZE];
 } KrrCpuState;
 
-/* Guest-physical bytes of the final RAM that may differ between recording and
- * replay, and why. */
-typedef struct KrrMask {
-    uint64_t address;           /* guest-physical, bytes */
-    uint64_t length;            /* bytes */
-    uint32_t type;              /* KRR_MASK_* */
-    uint32_t reserved;
-    char     name[32];          /* symbol, slab or task; NUL padded, may be "" */
-} KrrMask;
-#define KRR_MASK_USER       1   /* page of user memory */
-#define KRR_MASK_STACK      2   /* dead kernel stack */
-#define KRR_MASK_FPU        3   /* XSAVE area */
-#define KRR_MASK_FREE       4   /* free page or free slab object */
-#define KRR_MASK_FLAGS      5   /* RFLAGS word: KRR_FLAGS_MASK bits */
-#define KRR_MASK_PAGETABLE  6   /* user page table: accessed and dirty bits */
-#define KRR_MASK_OTHER      7   /* name says what */
-
 /* NULL, or what makes no sense in it (a static string): counts, unterminated strings,
  * ranges that overlap, wrap around or are not whole pages, lengths. */
 const char *krr_machine_check(const KrrMachine *machine);

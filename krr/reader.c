@@ -543,7 +543,7 @@ void krr_reader_free(KrrReader *r)
     g_free(r);
 }
 
-/* ---- memory and masks ---- */
+/* ---- memory ---- */
 
 static const char *check_ram(const uint8_t *raw, uint32_t length)
 {
@@ -626,49 +626,6 @@ bool krr_reader_ram(KrrReader *r, bool final, KrrRamFn fn, void *opaque, GError 
             break;
         }
         if (header.type == type && !read_ram(r, &walk, &header, fn, opaque, errp)) {
-            return false;
-        }
-        step(&walk, &header);
-    }
-    return true;
-}
-
-static bool read_masks(KrrReader *r, const Walk *walk, const KrrChunkHeader *header, KrrMaskFn fn,
-                       void *opaque, GError **errp)
-{
-    KrrMask mask;
-
-    if (header->raw_length % sizeof(mask)) {
-        return damaged(r, walk->offset, "list of masks has a wrong length", errp);
-    }
-    if (!read_contents(r, walk, header, errp)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < header->raw_length; i += sizeof(mask)) {
-        memcpy(&mask, r->raw + i, sizeof(mask));
-        if (!memchr(mask.name, 0, sizeof(mask.name)) || mask.address + mask.length < mask.address) {
-            return damaged(r, walk->offset, "a mask makes no sense", errp);
-        }
-        if (!fn(&mask, opaque, errp)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool krr_reader_masks(KrrReader *r, KrrMaskFn fn, void *opaque, GError **errp)
-{
-    Walk walk = { .offset = r->index.header.section[KRR_CHUNK_MASKS], .anywhere = true };
-    KrrChunkHeader header;
-
-    while (walk.offset && walk.offset < r->end) {
-        if (!read_header(r, &walk, &header, errp)) {
-            return false;
-        }
-        if (krr_chunk_known(header.type) && header.type > KRR_CHUNK_MASKS) {
-            break;
-        }
-        if (header.type == KRR_CHUNK_MASKS && !read_masks(r, &walk, &header, fn, opaque, errp)) {
             return false;
         }
         step(&walk, &header);

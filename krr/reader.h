@@ -35,10 +35,6 @@ typedef bool (*KrrRamFn)(uint64_t address, const void *data, size_t length, void
 bool krr_reader_ram(KrrReader *r, bool final, KrrRamFn fn, void *opaque, GError **errp);
 bool krr_reader_has_final_ram(const KrrReader *r);
 
-/* Calls @fn for each mask of the final RAM; the same rules. */
-typedef bool (*KrrMaskFn)(const KrrMask *mask, void *opaque, GError **errp);
-bool krr_reader_masks(KrrReader *r, KrrMaskFn fn, void *opaque, GError **errp);
-
 /*
  * The next record, not consumed; valid until krr_reader_next() is called twice
  * more, so the current and the previous record stay readable.

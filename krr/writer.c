@@ -20,8 +20,8 @@
 
 /* Where the caller is in the order of calls; stages only go up. */
 typedef enum Stage {
-    STAGE_NEW, STAGE_MACHINE, STAGE_RAM, STAGE_EVENTS, STAGE_FINAL_RAM, STAGE_MASKS,
-    STAGE_FINISHED, STAGE_FAILED
+    STAGE_NEW, STAGE_MACHINE, STAGE_RAM, STAGE_EVENTS, STAGE_FINAL_RAM, STAGE_FINISHED,
+    STAGE_FAILED
 } Stage;
 
 struct KrrWriter {
@@ -204,7 +204,6 @@ void krr_writer_free(KrrWriter *w)
 
 static bool write_ram_chunk(KrrWriter *w, KrrChunkType type, GError **errp);
 static bool write_events(KrrWriter *w, GError **errp);
-static bool write_masks(KrrWriter *w, GError **errp);
 
 /* Writes what the stage that ends here has collected. */
 static bool leave_stage(KrrWriter *w, GError **errp)
@@ -216,8 +215,6 @@ static bool leave_stage(KrrWriter *w, GError **errp)
         return write_events(w, errp);
     case STAGE_FINAL_RAM:
         return write_ram_chunk(w, KRR_CHUNK_FINAL_RAM, errp);
-    case STAGE_MASKS:
-        return write_masks(w, errp);
     default:
         return true;
     }
@@ -423,29 +420,6 @@ bool krr_writer_final_ram(KrrWriter *w, uint64_t address, const void *data, size
 {
     return enter_stage(w, STAGE_EVENTS, STAGE_FINAL_RAM, errp) &&
            append_ram(w, KRR_CHUNK_FINAL_RAM, address, data, length, errp);
-}
-
-static bool write_masks(KrrWriter *w, GError **errp)
-{
-    uint32_t length = w->used;
-
-    w->used = 0;
-    return !length || write_simple(w, KRR_CHUNK_MASKS, 0, w->buffer, length, errp);
-}
-
-bool krr_writer_mask(KrrWriter *w, const KrrMask *masks, size_t count, GError **errp)
-{
-    if (!enter_stage(w, STAGE_EVENTS, STAGE_MASKS, errp)) {
-        return false;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (w->used + sizeof(*masks) > KRR_CHUNK_EVENTS_SIZE && !write_masks(w, errp)) {
-            return false;
-        }
-        memcpy(w->buffer + w->used, &masks[i], sizeof(*masks));
-        w->used += sizeof(*masks);
-    }
-    return true;
 }
 
 void krr_writer_timing(KrrWriter *w, uint64_t pause_us, uint64_t duration_us, uint64_t ring_full)

@@ -6,7 +6,7 @@
  *   krr_writer_machine, krr_writer_cpu (each vCPU), krr_writer_ram (any number)
  *   krr_writer_start              the snapshot is complete and on disk
  *   krr_writer_records, krr_writer_flush (any number)
- *   krr_writer_final_ram, krr_writer_mask (any number, only with KRR_MACHINE_FINAL_RAM)
+ *   krr_writer_final_ram (any number, only with KRR_MACHINE_FINAL_RAM)
  *   krr_writer_finish
  *   krr_writer_free
  *
@@ -50,9 +50,6 @@ bool krr_writer_records(KrrWriter *w, const void *records, size_t length, GError
 bool krr_writer_flush(KrrWriter *w, GError **errp);
 
 bool krr_writer_final_ram(KrrWriter *w, uint64_t address, const void *data, size_t length, GError **errp);
-
-/* Appends @count masks for the final RAM. */
-bool krr_writer_mask(KrrWriter *w, const KrrMask *masks, size_t count, GError **errp);
 
 /* What only the recorder knows of the statistics; call it before krr_writer_finish(). */
 void krr_writer_timing(KrrWriter *w, uint64_t pause_us, uint64_t duration_us, uint64_t ring_full);

@@ -24,14 +24,6 @@ static bool take_ram(uint64_t address, const void *data, size_t length, void *op
     return true;
 }
 
-static bool take_mask(const KrrMask *mask, void *opaque, GError **errp)
-{
-    (void)mask;
-    (void)opaque;
-    (void)errp;
-    return true;
-}
-
 static bool compare_stats(KrrReader *r, const KrrStats *counted, GError **errp)
 {
     const KrrStats *stored = krr_reader_stats(r);
@@ -72,7 +64,6 @@ static bool verify(KrrReader *r, GError **errp)
            krr_reader_position(r));
     if (!good || !check_seek(r, errp) || !compare_stats(r, &counted, errp) ||
         (krr_reader_has_final_ram(r) && !krr_reader_ram(r, true, take_ram, &final_ram, errp)) ||
-        !krr_reader_masks(r, take_mask, NULL, errp) ||
         !krr_reader_chunks(r, true, take_chunk, &chunks, errp)) {
         return false;
     }

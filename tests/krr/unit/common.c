@@ -220,18 +220,6 @@ static void write_records(KrrWriter *w, const TraceSpec *spec)
     }
 }
 
-static void write_masks(KrrWriter *w, const TraceSpec *spec)
-{
-    GError *error = NULL;
-
-    for (uint32_t i = 0; i < spec->masks; i++) {
-        KrrMask mask = { .address = i, .length = 8, .type = KRR_MASK_USER, .name = "task" };
-
-        assert_true(krr_writer_mask(w, &mask, 1, &error));
-        assert_no_error(error);
-    }
-}
-
 void write_trace(const char *path, const TraceSpec *spec)
 {
     uint32_t vcpus = spec->vcpus ? spec->vcpus : 1;
@@ -253,10 +241,9 @@ void write_trace(const char *path, const TraceSpec *spec)
     assert_no_error(error);
     write_records(w, spec);
     write_ram(w, spec, true);
-    write_masks(w, spec);
     if (!spec->unfinished) {
         krr_writer_finish(w, KRR_END_PANIC, 7, "it broke", &error);
-    } else if (!spec->final_pages && !spec->masks) {
+    } else if (!spec->final_pages) {
         krr_writer_flush(w, &error);
     }
     assert_no_error(error);

@@ -53,7 +53,6 @@ typedef struct TraceSpec {
     uint64_t flush_every;       /* records; 0: only when a chunk is full */
     uint32_t ram_pages;         /* at 0x100000, each filled by its number + 1 */
     uint32_t final_pages;       /* the same, + 2 */
-    uint32_t masks;
     bool unfinished;            /* no footer */
 } TraceSpec;
 

@@ -258,33 +258,6 @@ static void memory_walk_stops_when_told(void **state)
     g_free(path);
 }
 
-static bool count_mask(const KrrMask *mask, void *opaque, GError **errp)
-{
-    (void)errp;
-    assert_int_equal(mask->address, *(uint64_t *)opaque);
-    assert_int_equal(mask->type, KRR_MASK_USER);
-    assert_string_equal(mask->name, "task");
-    ++*(uint64_t *)opaque;
-    return true;
-}
-
-static void masks_are_read_back(void **state)
-{
-    /* More than fit one chunk. */
-    TraceSpec spec = { .records = 10, .final_pages = 2, .masks = 10000 };
-    char *path = temp_path("masks.krr");
-    uint64_t count = 0;
-    KrrReader *r;
-
-    (void)state;
-    write_trace(path, &spec);
-    r = open_trace(path);
-    assert_true(krr_reader_masks(r, count_mask, &count, NULL));
-    assert_int_equal(count, spec.masks);
-    krr_reader_free(r);
-    g_free(path);
-}
-
 /* ---- files that are no traces ---- */
 
 static void foreign_files_are_refused(void **state)
@@ -448,7 +421,6 @@ int main(void)
         cmocka_unit_test(seek_works_without_a_footer),
         cmocka_unit_test(memory_is_read_back_without_its_zero_pages),
         cmocka_unit_test(memory_walk_stops_when_told),
-        cmocka_unit_test(masks_are_read_back),
         cmocka_unit_test(foreign_files_are_refused),
         cmocka_unit_test(traces_of_the_future_are_refused),
         cmocka_unit_test(file_header_without_version_is_refused),
