@@ -23,8 +23,15 @@
 #include "accel/krr/krr-hooks.h"
 #include "accel/krr/replay.h"
 
-/* Instructions that a vCPU may run before the loop looks around; only a cut-off trace needs it smaller. */
+/* Instructions that a vCPU may run before the loop looks around; only a cut-off
+ * trace needs it smaller. */
 #define RUN_BUDGET  INT32_MAX
+/*
+ * Instructions without a record after which the replay has diverged into an
+ * endless loop. A running kernel has a record for each timer interrupt, hundreds a
+ * second; this is many seconds' worth.
+ */
+#define STALL_LIMIT (UINT64_C(20) * 1000 * 1000 * 1000)
 
 static CPUState *running;       /* the vCPU inside cpu_exec(), for kicks from other threads */
 
@@ -59,6 +66,21 @@ static int64_t run_budget(void)
     return last && last < RUN_BUDGET ? last : RUN_BUDGET;
 }
 
+/* Notices a guest that does not come to the next record any more. */
+static void check_progress(CPUState *cpu, int64_t executed)
+{
+    if (krr_replay->progress_done != krr_replay->done) {
+        krr_replay->progress_done = krr_replay->done;
+        krr_replay->progress_instructions = 0;
+    }
+    krr_replay->progress_instructions += executed;
+    if (krr_replay->progress_instructions > STALL_LIMIT) {
+        krr_replay_diverged(cpu, krr_replay_rip(cpu),
+                            "executed %" PRIu64 " instructions without coming to it",
+                            krr_replay->progress_instructions);
+    }
+}
+
 /* Runs one vCPU; returns the exit code of cpu_exec(). Without the BQL. */
 static int run(CPUState *cpu)
 {
@@ -79,11 +101,13 @@ static int run(CPUState *cpu)
     cpu->icount_budget = 0;
 
     executed = icount_get_raw() - before;
-    krr_replay_vcpu(cpu)->instructions += executed;
+    qatomic_set(&krr_replay_vcpu(cpu)->instructions,
+                krr_replay_vcpu(cpu)->instructions + executed);
+    check_progress(cpu, executed);
     if (krr_replay->last_budget) {
         if (executed >= krr_replay->last_budget) {
-            krr_replay_finish("the trace was cut off and the guest runs on without "
-                              "anything to replay");
+            krr_replay_finish(KRR_REPLAY_END, "the trace was cut off and the guest runs on "
+                              "without anything to replay");
         } else {
             krr_replay->last_budget -= executed;
         }

@@ -30,7 +30,7 @@ typedef enum KrrPlace {
 typedef struct KrrReplayVcpu {
     KrrPlace place;
     uint64_t ordinal;                   /* safepoints passed */
-    uint64_t instructions;              /* executed in this replay */
+    uint64_t instructions;              /* executed until it last left cpu_exec() */
     uint64_t entry[KRR_ENTRY_WORDS];    /* words of the last ENTRY */
 } KrrReplayVcpu;
 
@@ -55,6 +55,8 @@ typedef struct KrrReplay {
     uint64_t done;                      /* records consumed; read by the progress timer */
     int64_t start_us;                   /* wall clock when the first vCPU ran */
     int64_t end_us;
+    uint64_t progress_done;             /* done when the scheduler last saw a new record */
+    uint64_t progress_instructions;     /* executed since */
     uint64_t last_budget;               /* instructions a cut-off trace may still run */
 } KrrReplay;
 
@@ -88,8 +90,8 @@ void krr_replay_machine_ready(void);
 const struct krr_record *krr_replay_peek(void);
 void krr_replay_consume(CPUState *cpu);
 
-/* Ends the session at the END record or where the trace was cut off. */
-void krr_replay_finish(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* Ends the session in @state, saying how. */
+void krr_replay_finish(KrrReplayState state, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /*
  * Divergence: says where @cpu is (@rip) and what both sides say, and ends the
@@ -101,6 +103,10 @@ void krr_replay_diverged(CPUState *cpu, uint64_t rip, const char *format, ...)
 /* After the vCPU thread has left the execution loop for good: summary, then
  * exit or stop. Called with the BQL held. */
 void krr_replay_report(CPUState *cpu);
+
+/* Position and state, for the monitor; with the BQL. Instruction counts are exact while
+ * the VM is stopped. The caller frees the result. */
+struct KrrInfo *krr_replay_info(void);
 
 /* ---- replay-compare.c ---- */
 
