@@ -101,7 +101,8 @@ class Damaged:
                    f'{what}: {self.whole_records(position)} records were whole, krr info finds '
                    f'{json_number(info, "records")}')
         else:
-            expect_error(info, f'krr info, {what}')
+            # Damage in the snapshot's memory is seen when that is read, not before.
+            expect(info.status in (0, 1), f'krr info, {what}: {info.text()}')
         self.check_replay(vm.replay(self.file, timeout=120), position, usable, what)
 
     def check_replay(self, result, position, usable, what):
@@ -223,7 +224,8 @@ def inside_small_filesystem(folder, size, trace, accel):
     """Records with the trace on a file system of that many bytes; returns krr-vm's result."""
     mounted = folder / 'small'
     mounted.mkdir(exist_ok=True)
-    command = vm.record_arguments(mounted / trace, ['/krr/fork_exec'], accel,
+    work = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do /krr/fork_exec; done'
+    command = vm.record_arguments(mounted / trace, ['sh', '-c', work], accel,
                                   ['--root', folder / 'root'])
     script = (f'mount -t tmpfs -o size={size} none "$0" && "$@"; status=$?; '
               f'cp "$0/{trace}" "$0/../{trace}.kept"; exit $status')
@@ -234,7 +236,7 @@ def inside_small_filesystem(folder, size, trace, accel):
 def disk_full(folder, accel, good):
     """The disk fills up during the snapshot, and during the recording."""
     snapshot = max(c.end for c in chunks_of(good.read_bytes()) if c.kind in SNAPSHOT_CHUNK_TYPES)
-    for size, name in ((snapshot // 2, 'full-snapshot.krr'), (snapshot + 65536, 'full-events.krr')):
+    for size, name in ((snapshot // 2, 'full-snapshot.krr'), (snapshot + (1 << 20), 'full-events.krr')):
         result = inside_small_filesystem(folder, size // 4096 * 4096, name, accel)
         expect(result.status == vm.RECORDING_FAILED, f'{name}: expected status 4, got {result.text()}')
         expect(b'No space left' in result.err, f'{name}: does not name the cause: {result.text()}')
@@ -273,14 +275,15 @@ def timeout_closes_trace(folder, accel):
 def refused_options(folder, good):
     """Conflicting and unknown options of QEMU and krr-vm."""
     trace = folder / 'options.krr'
+    bare = ['-nic', 'none', '-vga', 'none', '-accel', 'tcg']
     for options, pattern in (
-            (['-accel', 'tcg', '-krr', f'record={trace},replay={good}'], 'replay|record'),
+            ([*bare, '-krr', f'record={trace},replay={good}'], 'replay|record'),
             (['-accel', 'tcg', '-krr', f'replay={good},ring=64K'], 'ring'),
             (['-accel', 'tcg', '-krr', f'replay={good},start=boot'], 'start'),
-            (['-accel', 'tcg', '-krr', f'record={trace},exit=on'], 'exit'),
-            (['-accel', 'tcg', '-krr', f'record={trace},start=never'], 'start'),
-            (['-accel', 'tcg', '-krr', f'record={trace},bogus=1'], 'bogus'),
-            (['-accel', 'tcg', '-krr', f'record={trace},ring=64K,ring=128K'], 'ring'),
+            ([*bare, '-krr', f'record={trace},exit=on'], 'exit'),
+            ([*bare, '-krr', f'record={trace},start=never'], 'start'),
+            ([*bare, '-krr', f'record={trace},bogus=1'], 'bogus'),
+            ([*bare, '-krr', f'record={trace},ring=64K,ring=128K'], 'ring'),
             (['-accel', 'tcg', '-krr', 'ring=64K'], 'record'),
             (['-accel', 'tcg', '-krr', ''], 'record'),
             (['-accel', 'tcg', '-krr', f'replay={good}', '-krr', f'record={trace}'], '-krr'),
@@ -291,7 +294,7 @@ def refused_options(folder, good):
             (['-accel', 'tcg', '-krr', f'replay={good}', '-smp', '2'], '-smp'),
             (['-accel', 'tcg', '-krr', f'replay={good}', '-device', 'e1000'], 'device'),
             (['-accel', 'tcg', '-icount', 'shift=auto', '-krr', f'replay={good}'], 'icount'),
-            (['-accel', 'tcg', '-icount', 'shift=auto', '-krr', f'record={trace}'], 'icount')):
+            ([*bare, '-icount', 'shift=auto', '-krr', f'record={trace}'], 'icount')):
         expect_error(vm.qemu(*options, timeout=30), ' '.join(options), pattern)
     expect(not trace.exists() or trace.stat().st_size == 0 or
            vm.tool('verify', trace).status != 0, 'a refused recording left a valid trace')
@@ -386,6 +389,7 @@ def main():
         recorded = vm.record(good, ['/krr/pipes'], accel,
                              ['--root', root, '--krr-option', 'final-ram=on'])
         expect(recorded.status == 0, f'cannot record a trace to damage: {recorded.text()}')
+        vm.check_replays(good)
         if arguments.only != 'recordings':
             foreign_files(report, folder, good)
             damaged_files(report, folder, good, arguments.seed)
