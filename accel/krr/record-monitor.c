@@ -23,21 +23,10 @@ void qmp_krr_stop(Error **errp)
     krr_record_stop(errp);
 }
 
-static KrrInfo *replay_info(void)
-{
-    KrrInfo *info = g_new0(KrrInfo, 1);
-
-    info->status = KRR_STATUS_REPLAYING;
-    info->file = g_strdup(krr_replay->options->path);
-    info->has_records = true;
-    info->records = qatomic_read(&krr_replay->done);
-    return info;
-}
-
 KrrInfo *qmp_query_krr(Error **errp)
 {
     if (krr_replay_mode) {
-        return replay_info();
+        return krr_replay_info();
     }
     if (krr_record_mode) {
         return krr_record_info();
@@ -63,6 +52,21 @@ static void hmp_krr_stop(Monitor *mon, const QDict *qdict)
     hmp_handle_error(mon, err);
 }
 
+static void print_vcpus(Monitor *mon, const KrrInfo *info)
+{
+    uint64List *instructions = info->instructions;
+    unsigned vcpu = 0;
+
+    for (uint64List *l = info->ordinals; l; l = l->next) {
+        monitor_printf(mon, "vCPU %u: safepoints %" PRIu64, vcpu++, l->value);
+        if (instructions) {
+            monitor_printf(mon, ", kernel instructions %" PRIu64, instructions->value);
+            instructions = instructions->next;
+        }
+        monitor_printf(mon, "\n");
+    }
+}
+
 static void hmp_info_krr(Monitor *mon, const QDict *qdict)
 {
     g_autoptr(KrrInfo) info = qmp_query_krr(&error_abort);
@@ -72,17 +76,19 @@ static void hmp_info_krr(Monitor *mon, const QDict *qdict)
         monitor_printf(mon, "file: %s\n", info->file);
     }
     if (info->has_records) {
-        monitor_printf(mon, "records: %" PRIu64 "\n", info->records);
+        monitor_printf(mon, "records: %" PRIu64, info->records);
+        if (info->has_total) {
+            monitor_printf(mon, " of %" PRIu64, info->total);
+        }
+        monitor_printf(mon, "\n");
     }
     if (info->has_bytes) {
         monitor_printf(mon, "bytes: %" PRIu64 "\n", info->bytes);
     }
-    for (uint64List *l = info->ordinals; l; l = l->next) {
-        monitor_printf(mon, "safepoints: %" PRIu64 "\n", l->value);
-    }
-    if (info->end_reason) {
-        monitor_printf(mon, "ended by: %s%s%s\n", info->end_reason,
-                       info->end_text ? ", " : "", info->end_text ?: "");
+    print_vcpus(mon, info);
+    if (info->end_reason || info->end_text) {
+        monitor_printf(mon, "ended by: %s%s%s\n", info->end_reason ?: "",
+                       info->end_reason && info->end_text ? ", " : "", info->end_text ?: "");
     }
     if (info->error) {
         monitor_printf(mon, "error: %s\n", info->error);

@@ -10,6 +10,7 @@
 #include "qemu/timer.h"
 #include "qobject/qdict.h"
 #include "qapi/error.h"
+#include "qapi/qapi-types-krr.h"
 #include "exec/gdbstub.h"
 #include "system/cpu-timers.h"
 #include "system/runstate.h"
@@ -117,6 +118,9 @@ void krr_replay_configure(const KrrOptions *options, QDict *machine_opts,
                      options->path, replay->machine->vcpus);
         exit(1);
     }
+    if (!krr_reader_complete(replay->reader)) {
+        warn_report("krr: incomplete trace: %s", krr_reader_damage(replay->reader));
+    }
     krr_replay = replay;
 
     qdict_put_str(machine_opts, "type", TYPE_KRR_REPLAY_MACHINE_NAME);
@@ -170,23 +174,15 @@ void krr_replay_machine_ready(void)
 
 /* ---- the cursor ---- */
 
-static void fail(GError *gerr)
-{
-    krr_replay->state = KRR_REPLAY_FAILED;
-    krr_replay->end = g_strdup_printf("event %" PRIu64 ": %s",
-                                      krr_reader_position(krr_replay->reader),
-                                      gerr->message);
-    g_error_free(gerr);
-}
-
-void krr_replay_finish(const char *format, ...)
+void krr_replay_finish(KrrReplayState state, const char *format, ...)
 {
     va_list ap;
 
     va_start(ap, format);
-    krr_replay->state = KRR_REPLAY_END;
     krr_replay->end = g_strdup_vprintf(format, ap);
     va_end(ap);
+    /* The monitor's thread reads the text when it sees the state. */
+    qatomic_store_release(&krr_replay->state, state);
 }
 
 /* END written by QEMU: no hook of the guest belongs to it. */
@@ -206,9 +202,12 @@ const struct krr_record *krr_replay_peek(void)
     record = krr_reader_peek(krr_replay->reader, &gerr);
     if (!record) {
         if (gerr) {
-            fail(gerr);
+            krr_replay_finish(KRR_REPLAY_FAILED, "event %" PRIu64 ": %s",
+                              krr_reader_position(krr_replay->reader), gerr->message);
+            g_error_free(gerr);
         } else {
-            krr_replay_finish("the trace was cut off here (QEMU or the host died while recording)");
+            krr_replay_finish(KRR_REPLAY_END, "the trace was cut off here "
+                              "(QEMU or the host died while recording)");
         }
         return NULL;
     }
@@ -216,7 +215,7 @@ const struct krr_record *krr_replay_peek(void)
         const struct krr_end *end = krr_record_payload(record);
 
         krr_stats_record(&krr_replay->stats, record);
-        krr_replay_finish("%s: %.*s", krr_end_reason_name(end->reason),
+        krr_replay_finish(KRR_REPLAY_END, "%s: %.*s", krr_end_reason_name(end->reason),
                           (int)sizeof(end->text), end->text);
         return NULL;
     }
@@ -277,9 +276,8 @@ void krr_replay_diverged(CPUState *cpu, uint64_t rip, const char *format, ...)
     va_start(ap, format);
     guest = g_strdup_vprintf(format, ap);
     va_end(ap);
-    krr_replay->state = KRR_REPLAY_DIVERGED;
-    krr_replay->end = g_strdup_printf(
-        "replay diverged at event %" PRIu64 " (vCPU %d, safepoint %" PRIu64
+    krr_replay_finish(
+        KRR_REPLAY_DIVERGED, "replay diverged at event %" PRIu64 " (vCPU %d, safepoint %" PRIu64
         ", RIP 0x%" PRIx64 "): trace has %s; guest has %s",
         krr_reader_position(krr_replay->reader), cpu->cpu_index,
         krr_replay_vcpu(cpu)->ordinal, rip, trace, guest);
@@ -289,6 +287,49 @@ bool krr_replay_at_end(void)
 {
     return krr_replay && krr_replay_over();
 }
+
+/* ---- monitor ---- */
+
+/* Ordinals and instruction counts of all vCPUs into @info. */
+static void describe_vcpus(KrrInfo *info)
+{
+    uint64List **ordinals = &info->ordinals, **instructions = &info->instructions;
+
+    info->has_ordinals = info->has_instructions = true;
+    for (uint32_t i = 0; i < krr_replay->machine->vcpus; i++) {
+        KrrReplayVcpu *vcpu = &krr_replay->vcpu[i];
+
+        QAPI_LIST_APPEND(ordinals, qatomic_read(&vcpu->ordinal));
+        QAPI_LIST_APPEND(instructions, qatomic_read(&vcpu->instructions));
+    }
+}
+
+KrrInfo *krr_replay_info(void)
+{
+    static const KrrStatus statuses[] = {
+        [KRR_REPLAY_RUNNING] = KRR_STATUS_REPLAYING,
+        [KRR_REPLAY_END] = KRR_STATUS_REPLAYED,
+        [KRR_REPLAY_DIVERGED] = KRR_STATUS_DIVERGED,
+        [KRR_REPLAY_FAILED] = KRR_STATUS_FAILED,
+    };
+    KrrReplayState state = qatomic_load_acquire(&krr_replay->state);
+    KrrInfo *info = g_new0(KrrInfo, 1);
+
+    info->status = statuses[state];
+    info->file = g_strdup(krr_replay->options->path);
+    info->has_records = info->has_total = true;
+    info->records = qatomic_read(&krr_replay->done);
+    info->total = krr_reader_count(krr_replay->reader);
+    describe_vcpus(info);
+    if (state == KRR_REPLAY_END) {
+        info->end_text = g_strdup(krr_replay->end);
+    } else if (state != KRR_REPLAY_RUNNING) {
+        info->error = g_strdup(krr_replay->end);
+    }
+    return info;
+}
+
+/* ---- summary ---- */
 
 static void hash_page(uint64_t address, const void *page, void *opaque)
 {

@@ -235,10 +235,10 @@ static void end_hook(CPUX86State *env, uintptr_t ra)
         krr_replay_consume(env_cpu(env));
         if (krr_reader_has_final_ram(krr_replay->reader) &&
             !krr_replay_compare_ram(env_cpu(env), env->regs[R_ECX], env->regs[8])) {
-            krr_replay->state = KRR_REPLAY_DIVERGED;
-            krr_replay->end = g_strdup("every record matched, but memory at the end differs");
+            krr_replay_finish(KRR_REPLAY_DIVERGED,
+                              "every record matched, but memory at the end differs");
         } else {
-            krr_replay_finish("%s%s%s", krr_end_reason_name(reason), *text ? ": " : "", text);
+            krr_replay_finish(KRR_REPLAY_END, "%s%s%s", krr_end_reason_name(reason), *text ? ": " : "", text);
         }
         /* Stop in the caller: the thunk has no frame that a debugger knows. */
         leave_thunk(env, ra);
