@@ -212,6 +212,17 @@ static MemoryListener memory_listener = {
     .region_del = ram_changed,
 };
 
+static void device_added(DeviceListener *listener, DeviceState *dev)
+{
+    const char *type = object_get_typename(OBJECT(dev));
+
+    if (qatomic_read(&krr_record_active) && !is_recordable(type)) {
+        krr_record_end(KRR_END_UNSUPPORTED, "device %s was plugged in", type);
+    }
+}
+
+static DeviceListener device_listener = { .realize = device_added };
+
 static void notify_add(MemoryRegionSection *section, uint32_t space)
 {
     uint64_t address = section->offset_within_address_space;
@@ -253,6 +264,7 @@ bool krr_record_watch(Error **errp)
     if (migrate_add_blocker(&blocker, errp) < 0) {
         return false;
     }
+    device_listener_register(&device_listener);
     memory_listener_register(&memory_listener, &address_space_memory);
     if (kvm_enabled()) {
         memory_listener_register(&memory_notify_listener, &address_space_memory);
