@@ -148,11 +148,25 @@ static bool take_record(const struct krr_record *record, void *opaque, GError **
     return krr_writer_records(rec.writer, record, record->size, errp);
 }
 
+/* Hooks that are off record nothing, and only an END may turn them off. */
+static bool check_areas(GError **errp)
+{
+    for (uint32_t i = 0; i < rec.ring.vcpus; i++) {
+        if (qatomic_read(&krr_ring_area(&rec.ring, i)->state) != KRR_STATE_ON) {
+            g_set_error(errp, KRR_ERROR, KRR_ERROR_GUEST,
+                        "vCPU %" PRIu32 " has stopped recording without an END", i);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool drain(GError **errp)
 {
     int64_t now = g_get_monotonic_time();
 
-    if (krr_ring_drain(&rec.ring, take_record, NULL, errp) < 0) {
+    if (krr_ring_drain(&rec.ring, take_record, NULL, errp) < 0 ||
+        !(rec.end_seen || check_areas(errp))) {
         return false;
     }
     if (now - rec.flush_time >= FLUSH_US) {
