@@ -11,7 +11,8 @@
  *
  * A hook for an input stands right behind the instruction that brings the input
  * in, with no branch between: the replay runs the instruction on whatever it
- * finds, and the hook replaces the result.
+ * finds, and the hook replaces the result. Copies from and to user memory are
+ * string instructions (krr_setup_present), which have no data in registers.
  *
  * The thunks preserve all registers and the flags. That they can be called at
  * all places of the kernel, with user access allowed, early in an entry or late
@@ -44,8 +45,9 @@
 #include <asm/nops.h>
 
 /*
- * krr_user_value() for %rdx, in front of the RET of a leaf function that
- * returns 0 in %rax. static_branch_unlikely(&krr_active_key) by hand.
+ * The hook for a value from user memory in %rdx, in front of the RET of a leaf
+ * function that returns 0 in %rax. static_branch_unlikely(&krr_active_key) by
+ * hand.
  */
 .macro KRR_GET_USER
 .Lkrr_branch_\@:
@@ -98,7 +100,7 @@ DECLARE_STATIC_KEY_FALSE(krr_present_key);
 	"call " #thunk "\n"						\
 	"771:"
 
-/* ---- inputs: one value ---- */
+/* ---- inputs: instructions ---- */
 
 #define KRR_VALUE(thunk, x) ({						\
 	__typeof__(x) __krr_x = (x);					\
@@ -112,11 +114,11 @@ DECLARE_STATIC_KEY_FALSE(krr_present_key);
 	__krr_x;							\
 })
 
-/* Each returns @x, as it was recorded. */
-#define krr_user_value(x)	KRR_VALUE(krr_in_user_value, x)
-#define krr_segment(x)		KRR_VALUE(krr_in_segment, x)
+/*
+ * @x has just been made by RDTSC, RDMSR, ...; returns it, as it was recorded. In
+ * a replay the instruction itself has the recorded result.
+ */
 #define krr_tsc(x)		KRR_VALUE(krr_in_tsc, x)
-#define krr_random(x)		KRR_VALUE(krr_in_random, x)
 #define krr_msr(x)		KRR_VALUE(krr_in_msr, x)
 #define krr_xcr(x)		KRR_VALUE(krr_in_xcr, x)
 #define krr_apic(x)		KRR_VALUE(krr_in_apic, x)
@@ -130,6 +132,161 @@ DECLARE_STATIC_KEY_FALSE(krr_present_key);
 			       ASM_CALL_CONSTRAINT			\
 			     : : "memory", "cc");			\
 } while (0)
+
+/*
+ * From here on, the hook is in one asm with the access that it is for. In a
+ * replay the access finds something else, and no register may keep that: a dead
+ * one still shows in the frame of the next interrupt.
+ *
+ * For use if krr_active() only.
+ */
+
+/* Results of @insn, rdrand or rdseed: the value to *@v, carry returned. */
+#define krr_random(insn, v) ({						\
+	unsigned long __krr_ok;						\
+									\
+	asm volatile(#insn " %%rax\n\t"					\
+		     "setc %%cl\n\t"					\
+		     "movzbl %%cl, %%ecx\n\t"				\
+		     "xchgq %%rax, %%rcx\n\t"				\
+		     KRR_CALL(krr_in_random) "\n\t"			\
+		     "xchgq %%rax, %%rcx\n\t"				\
+		     KRR_CALL(krr_in_random)				\
+		     : "=a" (*(v)), "=c" (__krr_ok), ASM_CALL_CONSTRAINT \
+		     : : "memory", "cc");				\
+	(bool)__krr_ok;							\
+})
+
+/* What @insns leave in RAX, of the state of user mode. */
+#define KRR_USER_STATE(insns) ({					\
+	unsigned long __krr_rax;					\
+									\
+	asm volatile(insns "\n\t" KRR_CALL(krr_in_segment)		\
+		     : "=a" (__krr_rax), ASM_CALL_CONSTRAINT		\
+		     : : "memory", "cc");				\
+	__krr_rax;							\
+})
+#define krr_segment(seg)	KRR_USER_STATE("movl %%" #seg ", %%eax")
+#define krr_fsbase()		KRR_USER_STATE("rdfsbase %%rax")
+/* Not while GS is the user's: the thunks need the kernel's. */
+#define krr_gsbase_inactive()						\
+	KRR_USER_STATE("swapgs\n\trdgsbase %%rax\n\tswapgs")
+
+/* ---- inputs: one value in user memory ---- */
+
+/* A 32-bit lvalue that user space may write, read once. For use at any time. */
+#define krr_shared_u32(x) ({						\
+	u32 __krr_v;							\
+									\
+	if (krr_active())						\
+		asm volatile("movl %[from], %%eax\n\t"			\
+			     KRR_CALL(krr_in_user_value)		\
+			     : "=a" (__krr_v), ASM_CALL_CONSTRAINT	\
+			     : [from] "m" (x) : "memory", "cc");	\
+	else								\
+		__krr_v = (x);						\
+	__krr_v;							\
+})
+
+#define KRR_GET_USER(load, x, ptr, label) do {				\
+	unsigned long __krr_rax;					\
+	int __krr_err = 0;						\
+									\
+	asm volatile("1:\t" load "\n\t"					\
+		     KRR_CALL(krr_in_user_value) "\n"			\
+		     "2:\n"						\
+		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_EFAULT_REG,	\
+					   %[err])			\
+		     : "=a" (__krr_rax), [err] "+r" (__krr_err),	\
+		       ASM_CALL_CONSTRAINT				\
+		     : [from] "m" (__m(ptr)) : "memory", "cc");		\
+	if (unlikely(__krr_err))					\
+		goto label;						\
+	(x) = (__typeof__(x))__krr_rax;					\
+} while (0)
+
+/* unsafe_get_user() */
+#define krr_get_user(x, ptr, label) do {				\
+	switch (sizeof(*(ptr))) {					\
+	case 1:								\
+		KRR_GET_USER("movzbl %[from], %%eax", x, ptr, label);	\
+		break;							\
+	case 2:								\
+		KRR_GET_USER("movzwl %[from], %%eax", x, ptr, label);	\
+		break;							\
+	case 4:								\
+		KRR_GET_USER("movl %[from], %%eax", x, ptr, label);	\
+		break;							\
+	case 8:								\
+		KRR_GET_USER("movq %[from], %%rax", x, ptr, label);	\
+		break;							\
+	default:							\
+		(x) = __get_user_bad();					\
+	}								\
+} while (0)
+
+/*
+ * unsafe_try_cmpxchg_user(): *@pold becomes what was there; returns whether that
+ * was *@pold. The processor's own answer, in ZF, is not looked at.
+ */
+#define krr_try_cmpxchg_user(itype, ltype, ptr, pold, next, label) ({	\
+	__typeof__(*(pold)) __krr_expected = *(pold);			\
+	__typeof__(*(pold)) __krr_found = __krr_expected;		\
+	int __krr_err = 0;						\
+									\
+	asm volatile("1:\t" LOCK_PREFIX "cmpxchg" itype " %[new], %[at]\n\t" \
+		     KRR_CALL(krr_in_user_value) "\n"			\
+		     "2:\n"						\
+		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_EFAULT_REG,	\
+					   %[err])			\
+		     : "+a" (__krr_found), [err] "+r" (__krr_err),	\
+		       [at] "+m" (*(ptr)), ASM_CALL_CONSTRAINT		\
+		     : [new] ltype (next) : "memory", "cc");		\
+	if (unlikely(__krr_err))					\
+		goto label;						\
+	*(pold) = __krr_found;						\
+	__krr_found == __krr_expected;					\
+})
+
+/* Of the operations on futexes: those that are one instruction, ... */
+#define krr_futex_op1(insn, oval, uaddr, oparg, label) do {		\
+	int __krr_old, __krr_err;					\
+									\
+	asm volatile("1:\t" insn "\n\t"					\
+		     KRR_CALL(krr_in_user_value) "\n"			\
+		     "2:\n"						\
+		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_EFAULT_REG, %1) \
+		     : "=a" (__krr_old), "=r" (__krr_err),		\
+		       "+m" (*(uaddr)), ASM_CALL_CONSTRAINT		\
+		     : "0" (oparg), "1" (0) : "memory", "cc");		\
+	if (unlikely(__krr_err))					\
+		goto label;						\
+	*(oval) = __krr_old;						\
+} while (0)
+
+/* ... those that are a loop: *@oval = *@uaddr, *@uaddr = @new, an expression
+ * with krr_old, ... */
+#define krr_futex_op2(new, oval, uaddr, label) do {			\
+	u32 krr_old;							\
+									\
+	krr_get_user(krr_old, uaddr, label);				\
+	while (!krr_try_cmpxchg_user("l", "r", uaddr, &krr_old, (u32)(new), \
+				     label))				\
+		;							\
+	*(oval) = krr_old;						\
+} while (0)
+
+/* ... and compare and exchange. Returns 0 or -EFAULT. */
+#define krr_futex_cmpxchg(uaddr, pold, new) ({				\
+	__label__ fault;						\
+	int __krr_ret = -EFAULT;					\
+									\
+	krr_try_cmpxchg_user("l", "r", uaddr, pold, new, fault);	\
+	__krr_ret = 0;							\
+fault:									\
+	;								\
+	__krr_ret;							\
+})
 
 /* ---- inputs: memory ---- */
 
@@ -173,19 +330,8 @@ static __always_inline void krr_fpu_announce(const void __user *buf)
 		__krr_fpu_announce(buf);
 }
 
-/*
- * old = *uaddr; *uaddr = new, where @new is an expression with __krr_old; the
- * loop of the atomic operations on futexes with each turn recorded. Within
- * user_access_begin().
- */
-#define krr_futex_op(new, oval, uaddr, label) do {			\
-	u32 __krr_old;							\
-									\
-	unsafe_get_user(__krr_old, uaddr, label);			\
-	while (!unsafe_try_cmpxchg_user(uaddr, &__krr_old, (new), label)) \
-		;							\
-	*(oval) = __krr_old;						\
-} while (0)
+/* csum_and_copy_from_user(), whose loop has user data in registers. */
+__wsum krr_csum_and_copy(const void __user *from, void *to, int length);
 
 /* ---- entry and exit ---- */
 

@@ -14,15 +14,24 @@
 #define krr_active()				false
 #define krr_present()				false
 
-#define krr_user_value(x)			(x)
-#define krr_segment(x)				(x)
 #define krr_tsc(x)				(x)
-#define krr_random(x)				(x)
 #define krr_msr(x)				(x)
 #define krr_xcr(x)				(x)
 #define krr_apic(x)				(x)
 #define krr_fpu_restored(x)			(x)
 #define krr_cpuid(a, b, c, d)			do { } while (0)
+#define krr_random(insn, v)			false
+#define krr_segment(seg)			0
+#define krr_fsbase()				0
+#define krr_gsbase_inactive()			0
+
+#define krr_shared_u32(x)			(x)
+#define krr_get_user(x, ptr, label)		do { } while (0)
+#define krr_try_cmpxchg_user(itype, ltype, ptr, pold, new, label) false
+#define krr_futex_op1(insn, oval, uaddr, oparg, label) do { } while (0)
+#define krr_futex_op2(new, oval, uaddr, label)	do { } while (0)
+#define krr_futex_cmpxchg(uaddr, pold, new)	0
+#define krr_csum_and_copy(from, to, length)	0
 
 #define krr_user_bytes(to, length, from)	do { } while (0)
 #define krr_file_bytes(to, length)		do { } while (0)

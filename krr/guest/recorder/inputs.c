@@ -2,6 +2,7 @@
 /* Inputs that take more than a call of a thunk. */
 #include <linux/build_bug.h>
 #include <linux/uaccess.h>
+#include <asm/checksum.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 #include <asm/fpu/types.h>
@@ -40,4 +41,12 @@ void __krr_fpu_announce(const void __user *buf)
 	if (!left && cpu_feature_enabled(X86_FEATURE_XSAVE))
 		left = __copy_from_user_inatomic(bytes, buf + XSAVE_HEADER_OFFSET,
 						 XSAVE_HEADER_BYTES);
+}
+
+/* Copies, then sums up what it has copied. Returns 0 after a fault, never otherwise. */
+__wsum krr_csum_and_copy(const void __user *from, void *to, int length)
+{
+	if (!access_ok(from, length) || raw_copy_from_user(to, from, length))
+		return 0;
+	return csum_partial(to, length, ~0U);
 }

@@ -22,6 +22,7 @@
 #include <linux/sysfs.h>
 #include <linux/utsname.h>
 #include <linux/workqueue.h>
+#include <asm/cpufeature.h>
 #include <asm/krr.h>
 #include <asm/pgtable.h>
 #include <asm/sections.h>
@@ -74,8 +75,16 @@ static int __init krr_setup_present(char *value)
 		pr_err("krr= wants on or off\n");
 		return -EINVAL;
 	}
-	if (on)
-		static_branch_enable(&krr_present_key);
+	if (!on)
+		return 0;
+	static_branch_enable(&krr_present_key);
+	/*
+	 * Copies by string instructions, whatever the CPU prefers: others go
+	 * through registers, where a replay has other user data.
+	 */
+	setup_force_cpu_cap(X86_FEATURE_REP_GOOD);
+	setup_force_cpu_cap(X86_FEATURE_ERMS);
+	setup_force_cpu_cap(X86_FEATURE_FSRM);
 	return 0;
 }
 early_param("krr", krr_setup_present);
