@@ -245,18 +245,11 @@ static void end_hook(CPUX86State *env, uintptr_t ra)
     }
 }
 
-static bool is_bytes(unsigned hook)
+static bool has_payload(unsigned hook, KrrPayload payload)
 {
     const KrrKind *kind = krr_kind(hook);
 
-    return kind && kind->payload == KRR_PAYLOAD_BYTES;
-}
-
-static bool is_value(unsigned hook)
-{
-    const KrrKind *kind = krr_kind(hook);
-
-    return kind && kind->payload == KRR_PAYLOAD_VALUE;
+    return kind && kind->payload == payload;
 }
 
 static void run_hook(CPUX86State *env, unsigned hook, uintptr_t ra)
@@ -281,9 +274,9 @@ static void run_hook(CPUX86State *env, unsigned hook, uintptr_t ra)
         cpuid_hook(env, ra);
         break;
     default:
-        if (is_value(hook)) {
+        if (has_payload(hook, KRR_PAYLOAD_VALUE)) {
             value_hook(env, hook, ra);
-        } else if (is_bytes(hook)) {
+        } else if (has_payload(hook, KRR_PAYLOAD_BYTES)) {
             bytes_hook(env, hook, ra);
         } else {
             krr_replay_diverged(env_cpu(env), env->eip, "hook %u, which no recorder has", hook);
