@@ -12,6 +12,7 @@
 #include "qemu/notify.h"
 #include "exec/cpu-common.h"
 #include "exec/gdbstub.h"
+#include "accel/tcg/cpu-ops.h"
 #include "system/accel-ops.h"
 #include "system/cpus.h"
 #include "system/cpu-timers.h"
@@ -115,11 +116,28 @@ static int run(CPUState *cpu)
     return r;
 }
 
-/* Stops for gdb. A step that went over the exit to user mode shows a user RIP,
- * which no replay executes: it goes on to the next kernel instruction. */
-static bool is_debug_stop(CPUState *cpu, int r)
+/* Delivering an entry may fault, if the guest's IDT or stack is broken; then the
+ * emulator jumps to where cpu_exec() was entered, which is here. */
+static KrrNext schedule_guarded(CPUState *cpu)
 {
-    return r == EXCP_DEBUG && !krr_replay_in_user_mode(cpu);
+    if (sigsetjmp(cpu->jmp_env, 0) == 0) {
+        return krr_replay_schedule(cpu);
+    }
+    krr_replay_diverged(cpu, krr_replay_rip(cpu), "a fault in the delivery of an entry");
+    return KRR_NEXT_SWITCH;
+}
+
+/* Entries are injected into registers as they are inside cpu_exec(), where the
+ * arithmetic flags are not in RFLAGS. */
+static KrrNext schedule(CPUState *cpu)
+{
+    const TCGCPUOps *ops = cpu->cc->tcg_ops;
+    KrrNext next;
+
+    ops->cpu_exec_enter(cpu);
+    next = schedule_guarded(cpu);
+    ops->cpu_exec_exit(cpu);
+    return next;
 }
 
 static void after_run(CPUState *cpu, int r)
@@ -130,11 +148,20 @@ static void after_run(CPUState *cpu, int r)
     }
 }
 
+static void debug_stop(CPUState *cpu)
+{
+    bql_lock();
+    cpu_handle_guest_debug(cpu);
+}
+
 /* Runs vCPUs until something outside of the replay wants attention. With the BQL
  * on entry and exit. */
 static void run_until_kicked(void)
 {
     CPUState *cpu = current_vcpu();
+    /* A step led to user mode, which no replay executes: gdb gets its stop at
+     * the first instruction of the next entry. */
+    bool stepped_out = false;
 
     if (!krr_replay->start_us) {
         krr_replay->start_us = g_get_monotonic_time();
@@ -149,14 +176,20 @@ static void run_until_kicked(void)
             qatomic_read(&cpu->stop) || !cpu_work_list_empty(cpu)) {
             break;
         }
-        if (krr_replay_schedule(cpu) == KRR_NEXT_SWITCH) {
+        if (schedule(cpu) == KRR_NEXT_SWITCH) {
             continue;
         }
-        r = run(cpu);
-        if (is_debug_stop(cpu, r)) {
-            bql_lock();
-            cpu_handle_guest_debug(cpu);
+        if (stepped_out) {
+            debug_stop(cpu);
             return;
+        }
+        r = run(cpu);
+        if (r == EXCP_DEBUG && !krr_replay_over()) {
+            if (!krr_replay_in_user_mode(cpu)) {
+                debug_stop(cpu);
+                return;
+            }
+            stepped_out = cpu->singlestep_enabled;
         }
         after_run(cpu, r);
     }

@@ -126,7 +126,7 @@ typedef enum KrrNext {
 
 /*
  * Gets the vCPU going that owns the next record, from whatever place it is in:
- * injects its entry or wake-up, or lets it run on. Called outside cpu_exec().
+ * injects its entry or wake-up, or lets it run on. Registers are as inside cpu_exec().
  */
 KrrNext krr_replay_schedule(CPUState *cpu);
 /* @cpu executed HLT. */

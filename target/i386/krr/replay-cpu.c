@@ -48,8 +48,7 @@ bool krr_replay_left_kernel(CPUState *cpu)
     if (krr_replay_vcpu(cpu)->place != KRR_PLACE_USER) {
         left_kernel(cpu);
     }
-    /* With single-stepping the scheduler goes on, so that gdb gets its stop at the
-     * first instruction of the entry. */
+    /* With single-stepping the scheduler goes on, which knows where gdb gets its stop. */
     if (krr_replay_over() || cpu->singlestep_enabled) {
         return true;
     }
