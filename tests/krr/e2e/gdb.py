@@ -1,0 +1,291 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""gdb on a replay: what it stops at, what it finds there, and that it disturbs nothing.
+
+One kernel panic is recorded; every test replays it anew. However gdb has stopped and stepped, the
+replay must end with the instruction count and the memory of one that nobody looked at.
+KRR_VMLINUX names the recorded kernel's symbols if they are not in the build folder.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import vm
+from tap import Report
+from vm import expect
+
+VMLINUX = Path(os.environ.get('KRR_VMLINUX', vm.BUILD / 'guest' / '6.1' / 'vmlinux'))
+CRASH = ['sh', '-c', 'for i in 1 2 3 4 5; do read -r up </proc/uptime; echo $up; sleep 0.1; done; '
+                     'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger']
+PANIC_FRAMES = ['panic', 'sysrq_handle_crash', '__handle_sysrq', 'write_sysrq_trigger', 'vfs_write',
+                'ksys_write', 'do_syscall_64', 'entry_SYSCALL_64']
+END = 'No more reverse-execution history'
+REGISTERS = ('rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip eflags cs ss '
+             'gs_base cr2 cr3')
+WHERE = [f'info registers {REGISTERS}', 'monitor info krr']
+COUNT = re.compile(r'^vCPU 0: safepoints \d+, kernel instructions (\d+)', re.M)
+
+
+def free_port():
+    """A TCP port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+class Replay:
+    """A replay that waits for gdb."""
+
+    def __init__(self, trace):
+        self.trace = trace
+        self.port = free_port()
+        self.log = Path(f'{trace}.log')
+        with self.log.open('wb') as log:
+            self.process = subprocess.Popen(
+                [vm.SCRIPTS / 'krr-vm', 'replay', trace, '--gdb', str(self.port)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+                start_new_session=True)
+
+    def gdb_arguments(self, commands):
+        """A gdb that knows the kernel's symbols and is connected."""
+        set_up = vm.tool('gdb', '--vmlinux', VMLINUX, '--port', self.port, self.trace)
+        expect(set_up.status == 0, f'krr gdb: {set_up.text()}')
+        lines = ['set pagination off', 'set confirm off', 'set width 0',
+                 *set_up.out.decode().splitlines(), f'source {vm.SCRIPTS / "krr-gdb.py"}', *commands]
+        # The monitor's answers come on stderr: one stream keeps the order.
+        return ['sh', '-c', 'exec "$@" 2>&1', 'sh', 'gdb', '-nx', '-batch',
+                *(word for line in lines for word in ('-ex', line))]
+
+    def gdb(self, *commands):
+        """Runs gdb with the commands to its end; returns what it printed."""
+        result = vm.run(self.gdb_arguments(commands), timeout=180)
+        text = result.out.decode(errors='replace').replace('\r', '')
+        expect(result.status == 0, f'gdb failed: {result.text()}\n{text[-2000:]}\n{self.errors()}')
+        for wrong in ('Remote connection closed', 'Error in sourced', 'Cannot access memory'):
+            expect(wrong not in text, f'gdb: {wrong}:\n{text[-2000:]}\n{self.errors()}')
+        return text
+
+    def errors(self):
+        """What the replay wrote to stderr."""
+        return self.log.read_text(errors='replace')
+
+    def summary(self):
+        """Waits for the end of the trace; its instruction count and RAM digest."""
+        def ended():
+            expect(self.process.poll() is None, f'the replay died: {self.errors()}')
+            return 'the guest stands at the end' in self.errors()
+        vm.wait_until(ended, 180, 'the end of the replay')
+        expect('diverged' not in self.errors(), f'the replay diverged: {self.errors()}')
+        return vm.replay_summary(vm.Result(0, b'', self.log.read_bytes()))
+
+    def status(self):
+        """Waits for the replay to end by itself; its exit status."""
+        return self.process.wait(timeout=60)
+
+    def close(self):
+        """Ends it."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def replaying(trace):
+    """A replay that is ended whatever happens."""
+    replay = Replay(trace)
+    try:
+        yield replay
+    finally:
+        replay.close()
+
+
+def section(text, name):
+    """What gdb printed behind "echo name"."""
+    found = re.search(rf'^=== {name}\n(.*?)(?=^=== |\Z)', text, re.M | re.S)
+    expect(found, f'gdb did not get as far as "{name}":\n{text[-2000:]}')
+    return found[1]
+
+
+def mark(name):
+    """The command that begins a section."""
+    return f'echo === {name}\\n'
+
+
+def instructions(text):
+    """The instruction count that "monitor info krr" has printed, the first in the text."""
+    found = COUNT.search(text)
+    expect(found, f'no instruction count in:\n{text[-2000:]}')
+    return int(found[1])
+
+
+class Tests:
+    """All tests of one trace; reference is the summary of a replay without gdb."""
+
+    def __init__(self, trace):
+        self.trace = trace
+        result = vm.replay(trace)
+        expect(result.status == 0, f'the replay without gdb ended with {result.text()}')
+        self.reference = vm.replay_summary(result)
+
+    def same_end(self, replay):
+        """The replay has reached its end undisturbed."""
+        expect(replay.summary() == self.reference,
+               f'the replay ended differently under gdb: {replay.summary()}, {self.reference}')
+
+    def stops(self, commands, names):
+        """Replays twice with gdb; what it shows in the sections must be equal, and the
+        instruction count must ascend."""
+        texts = []
+        for _ in range(2):
+            with replaying(self.trace) as replay:
+                texts.append(replay.gdb(*commands, mark('end'), 'delete', 'continue'))
+                self.same_end(replay)
+        counts = [0]
+        for name in names:
+            first, second = (section(text, name) for text in texts)
+            expect(first == second, f'two replays differ at "{name}":\n{first}\n{second}')
+            counts.append(instructions(first))
+            expect(counts[-1] > counts[-2], f'instruction counts do not ascend: {counts}')
+        return texts[0]
+
+    def breakpoints(self):
+        """The n-th hit is the same place in each replay."""
+        text = self.stops(
+            ['break vfs_write', 'ignore 1 2', mark('third'), 'continue', *WHERE,
+             mark('fourth'), 'continue', *WHERE, 'delete',
+             'hbreak do_sys_openat2', mark('hardware'), 'continue', *WHERE],
+            ['third', 'fourth', 'hardware'])
+        for name, function in (('third', 'vfs_write'), ('fourth', 'vfs_write'),
+                               ('hardware', 'do_sys_openat2')):
+            expect(re.search(rf'Breakpoint \d+, .*{function} ', section(text, name)),
+                   f'no stop in {function}: {section(text, name)}')
+
+    def watchpoint(self):
+        """A timer tick changes jiffies."""
+        text = self.stops(
+            ['watch jiffies_64', mark('first'), 'continue', *WHERE, mark('second'), 'continue',
+             *WHERE], ['first', 'second'])
+        values = [int(re.search(rf'^{which} value = (\d+)', section(text, name), re.M)[1])
+                  for name in ('first', 'second') for which in ('Old', 'New')]
+        expect(values[0] < values[1] == values[2] < values[3], f'jiffies: {values}')
+
+    def stepping(self):
+        """Over a hook of the recorder, line by line, and out of a function."""
+        text = self.stops(
+            ['break krr_in_user_bytes', 'continue', 'set $back = *(unsigned long *)$rsp',
+             'set $stack = $rsp', mark('hook'), 'stepi',
+             'printf "stepped %d %d\\n", $rip == $back, $rsp == $stack + 8', *WHERE, 'delete',
+             'tbreak vfs_read', 'continue', mark('stepi'), 'stepi 20', *WHERE,
+             mark('next'), 'next 4', *WHERE,
+             'tbreak vfs_write', 'continue', mark('finish'), 'finish', *WHERE],
+            ['hook', 'stepi', 'next', 'finish'])
+        expect('stepped 1 1' in section(text, 'hook'),
+               f'a step at a hook does not lead to its caller: {section(text, "hook")}')
+        expect('ksys_write (' in section(text, 'finish'),
+               f'vfs_write does not return to ksys_write: {section(text, "finish")}')
+
+    def single_steps(self):
+        """Ten thousand instructions one by one: across entries, exits and interrupts."""
+        with replaying(self.trace) as replay:
+            text = replay.gdb('break vfs_read', 'continue', 'delete', mark('before'),
+                              'monitor info krr', 'stepi 10000', mark('after'), 'monitor info krr',
+                              'continue')
+            executed = instructions(section(text, 'after')) - instructions(section(text, 'before'))
+            expect(executed == 10000, f'10000 steps were {executed} instructions')
+            self.same_end(replay)
+
+    def panic(self):
+        """Who called panic()."""
+        with replaying(self.trace) as replay:
+            text = replay.gdb('break panic', 'continue', mark('panic'), 'backtrace', mark('end'),
+                              'continue')
+            frames = re.findall(r'^#\d+\s+(?:0x[0-9a-f]+ in )?(\w+) ', section(text, 'panic'), re.M)
+            rest = iter(frames)
+            expect(all(any(name.startswith(wanted) for name in rest) for wanted in PANIC_FRAMES),
+                   f'not the backtrace of the panic: {frames}')
+            self.same_end(replay)
+
+    def end(self):
+        """The end of the trace is a stop, again and again, and the guest can be looked at."""
+        with replaying(self.trace) as replay:
+            text = replay.gdb(mark('end'), 'continue', *WHERE, mark('again'), 'continue', *WHERE,
+                              mark('state'), 'print init_task.comm', 'backtrace')
+            for name in ('end', 'again'):
+                expect(END in section(text, name), f'no stop at the end: {section(text, name)}')
+                expect('status: replayed' in section(text, name), section(text, name))
+                records = re.search(r'^records: (\d+) of (\d+)$', section(text, name), re.M)
+                expect(records and records[1] == records[2], section(text, name))
+            # Without what gdb prints at a stop: warnings come once.
+            first, second = (section(text, name).partition('rax ')[2] for name in ('end', 'again'))
+            expect(first == second, f'the guest has run on after its end:\n{first}\n{second}')
+            for wanted in ('"swapper', ' panic '):
+                expect(wanted in section(text, 'state'), f'no {wanted}: {section(text, "state")}')
+            expect(instructions(section(text, 'end')) == int(self.reference[0]),
+                   f'{self.reference}: {section(text, "end")}')
+            self.same_end(replay)
+
+    def detach(self):
+        """Without gdb the replay goes on."""
+        with replaying(self.trace) as replay:
+            replay.gdb('break vfs_write', 'continue', 'detach')
+            self.same_end(replay)
+
+    def kill(self):
+        """gdb's kill ends QEMU."""
+        with replaying(self.trace) as replay:
+            replay.gdb('break vfs_write', 'continue', 'kill')
+            expect(replay.status() == 0, f'QEMU ended with {replay.status()}: {replay.errors()}')
+
+    def sudden_death(self):
+        """gdb dies while the guest runs; another one finds everything in order."""
+        with replaying(self.trace) as replay:
+            # A condition that is never true keeps it busy.
+            arguments = replay.gdb_arguments(['break __cond_resched if $rip == 0', mark('running'),
+                                              'continue'])
+            with subprocess.Popen(arguments, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE) as gdb:
+                for line in gdb.stdout:
+                    if line.startswith(b'=== running'):
+                        break
+                time.sleep(0.5)
+                gdb.kill()
+            expect(replay.process.poll() is None, f'the replay died: {replay.errors()}')
+            replay.gdb('delete', 'monitor info krr', 'continue')
+            self.same_end(replay)
+
+
+def main():
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='tcg',
+                        help='what records')
+    parser.add_argument('--only', action='append', help='only this test; may be repeated')
+    arguments = parser.parse_args()
+    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    report = Report()
+    names = ['breakpoints', 'watchpoint', 'stepping', 'single_steps', 'panic', 'end', 'detach',
+             'kill', 'sudden_death']
+    with vm.work_folder(f'gdb-{accel}') as folder, vm.session(accel, folder):
+        trace = folder / 'crash.krr'
+        recorded = vm.record(trace, CRASH, accel)
+        expect(recorded.status == vm.GUEST_PANIC, f'recording ended with {recorded.text()}')
+        tests = Tests(trace)
+        for name in names:
+            if arguments.only and name not in arguments.only:
+                continue
+            test = getattr(tests, name)
+            if not report.check(f'{name}: {" ".join(test.__doc__.split())}', test):
+                trace.with_suffix('.failed').touch()
+    return report.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
