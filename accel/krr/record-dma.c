@@ -3,10 +3,10 @@
  * Device writes into guest memory.
  *
  * In record mode no device has a pointer into guest memory that it may write
- * through (memory_access_is_direct()), so all of its writes come by here. Before and
- * after a recording that costs a copy. While one runs, a write is an input of the
- * kernel at a position that only the lock's order can name; writes without such
- * a position end the recording.
+ * through (memory_access_is_direct()), so all of its writes come by here. Before
+ * and after a recording that costs a copy. While one runs, a write is an input of
+ * the kernel at a position that only the lock's order can name; writes without
+ * such a position end the recording.
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
@@ -44,8 +44,8 @@ bool krr_record_dma(MemoryRegion *mr, uint64_t offset, const void *data, uint64_
     return true;
 }
 
-bool krr_record_dma_store(MemoryRegion *mr, uint64_t offset, uint64_t value, unsigned size,
-                          bool swap)
+bool krr_record_dma_store(MemoryRegion *mr, uint64_t offset, uint64_t value,
+                          unsigned size, bool swap)
 {
     uint8_t *host;
 

@@ -13,8 +13,11 @@
 
 /* ---- silent addresses ---- */
 
-/* Under KVM the local APIC is the kernel's; its reads are inputs that the guest records. A guest
- * under TCG is treated alike, so that its traces are no different. */
+/*
+ * Under KVM the local APIC is the host kernel's; its reads are inputs that the
+ * guest records. A guest under TCG is treated alike, so that its traces are no
+ * different.
+ */
 #define LOCAL_APIC_ADDRESS  0xfee00000
 #define LOCAL_APIC_LENGTH   0x1000
 
@@ -28,7 +31,8 @@ void krr_record_silent_add(uint64_t address, uint32_t length, uint32_t space)
     if (silent_count < KRR_MACHINE_SILENT) {
         silent[silent_count++] = (KrrSilent) { address, length, space };
     } else {
-        krr_record_end(KRR_END_UNSUPPORTED, "too many addresses that KVM handles by itself");
+        krr_record_end(KRR_END_UNSUPPORTED,
+                       "too many addresses that KVM handles by itself");
     }
 }
 
@@ -86,26 +90,28 @@ void krr_record_io(CPUState *cpu, unsigned kind, uint64_t address, unsigned size
     krr_record_append(cpu, &record, &io);
 }
 
-void krr_record_mmio_read(CPUState *cpu, uint64_t address, unsigned size, uint64_t value_be)
+void krr_record_mmio_read(CPUState *cpu, uint64_t address, unsigned size,
+                          uint64_t value_be)
 {
     krr_record_io(cpu, KRR_KIND_MMIO_READ, address, size,
                   bswap64(value_be) >> (64 - 8 * size));
 }
 
-void krr_record_mmio_write(CPUState *cpu, uint64_t address, unsigned size, uint64_t value)
+void krr_record_mmio_write(CPUState *cpu, uint64_t address, unsigned size,
+                           uint64_t value)
 {
     krr_record_io(cpu, KRR_KIND_MMIO_WRITE, address, size, value);
 }
 
 /* ---- exits of KVM ---- */
 
-bool krr_record_kvm_io(CPUState *cpu, uint16_t port, void *data, bool write, unsigned size,
-                       uint32_t count)
+bool krr_record_kvm_io(CPUState *cpu, uint16_t port, void *data, bool write,
+                       unsigned size, uint32_t count)
 {
     uint8_t *p = data;
 
     if (write && is_doorbell(port) && size == 4 && count == 1) {
-        /* Not by its MemoryRegion: waiting for room in the ring must not hold the BQL. */
+        /* Not by its MemoryRegion: draining the ring must not hold the BQL. */
         krr_record_doorbell(cpu, ldl_le_p(p));
         return true;
     }
@@ -138,7 +144,8 @@ bool krr_record_kvm_mmio(CPUState *cpu, uint64_t address, void *data, unsigned s
     if (write) {
         krr_record_io(cpu, KRR_KIND_MMIO_WRITE, address, size, load_bytes(data, size));
     }
-    address_space_rw(&address_space_memory, address, MEMTXATTRS_UNSPECIFIED, data, size, write);
+    address_space_rw(&address_space_memory, address, MEMTXATTRS_UNSPECIFIED, data, size,
+                     write);
     if (!write) {
         krr_record_io(cpu, KRR_KIND_MMIO_READ, address, size, load_bytes(data, size));
     }

@@ -37,18 +37,21 @@ static void refuse(const char *format, ...)
 }
 
 /* An option of the machine that has to have @value; the user may only agree. */
-static void require(QDict *machine_opts, const char *name, const char *value, const char *why)
+static void require(QDict *machine_opts, const char *name, const char *value,
+                    const char *why)
 {
     const char *given = qdict_get_try_str(machine_opts, name);
 
     if (!given || g_str_equal(given, "auto")) {
         qdict_put_str(machine_opts, name, value);
     } else if (!g_str_equal(given, value)) {
-        refuse("-machine %s=%s: %s; leave it out or say %s=%s", name, given, why, name, value);
+        refuse("-machine %s=%s: %s; leave it out or say %s=%s", name, given, why, name,
+               value);
     }
 }
 
-void krr_record_defaults(QDict *machine_opts, int *default_vga, const char **cpu_option)
+void krr_record_defaults(QDict *machine_opts, int *default_vga,
+                         const char **cpu_option)
 {
     const char *type = qdict_get_try_str(machine_opts, "type");
 
@@ -86,11 +89,12 @@ void krr_record_defaults(QDict *machine_opts, int *default_vga, const char **cpu
 static const char *const recordable[] = {
     TYPE_KRR_PCI,
     /* board */
-    "*-x86_64-cpu", "apic", "kvm-apic", "ioapic", "isa-i8259", "isa-pit",
-    "i440FX*", "q35-pcihost", "mch", "PIIX*", "piix*", "ICH9*", "pci-bridge", "pcie-root-port",
-    "pcie-pci-bridge", "i8257", "i8042", "ps2-*", "port92", "mc146818rtc", "isa-pcspk", "hpet",
-    "fw_cfg*", "smbus-eeprom", "serial", "isa-serial", "isa-parallel", "isa-debugcon", "isa-debug-exit",
-    "pvpanic*", "kvmclock", "vmgenid", "vmcoreinfo", "pci-testdev",
+    "*-x86_64-cpu", "apic", "kvm-apic", "ioapic", "isa-i8259", "isa-pit", "i440FX*",
+    "q35-pcihost", "mch", "PIIX*", "piix*", "ICH9*", "pci-bridge", "pcie-root-port",
+    "pcie-pci-bridge", "i8257", "i8042", "ps2-*", "port92", "mc146818rtc", "isa-pcspk",
+    "hpet", "fw_cfg*", "smbus-eeprom", "serial", "isa-serial", "isa-parallel",
+    "isa-debugcon", "isa-debug-exit", "pvpanic*", "kvmclock", "vmgenid", "vmcoreinfo",
+    "pci-testdev",
     /* storage */
     "isa-fdc", "floppy", "ide-hd", "ide-cd", "nvme", "nvme-ns", "nvme-subsys", "scsi-hd",
     "scsi-cd", "scsi-block", "scsi-generic", "virtio-blk-*", "virtio-scsi-*",
@@ -116,14 +120,14 @@ static int check_object(Object *obj, void *opaque)
     const char *type = object_get_typename(obj);
 
     if (object_dynamic_cast(obj, TYPE_IOTHREAD)) {
-        error_setg(errp, "an iothread object: devices that work outside the main loop cannot "
-                   "be recorded yet; remove it");
+        error_setg(errp, "an iothread object: devices that work outside the main loop "
+                   "cannot be recorded yet; remove it");
         return 1;
     }
     if (object_dynamic_cast(obj, TYPE_DEVICE) && DEVICE(obj)->realized &&
         !is_recordable(type)) {
-        error_setg(errp, "device %s cannot be recorded, it may write guest memory unseen; "
-                   "remove it (see -device, -vga, -usb, -nodefaults)", type);
+        error_setg(errp, "device %s cannot be recorded, it may write guest memory "
+                   "unseen; remove it (see -device, -vga, -usb, -nodefaults)", type);
         return 1;
     }
     return 0;
@@ -142,8 +146,8 @@ static void check_nic(NICState *nic, void *opaque)
         NetClientState *peer = nic->conf->peers.ncs[i];
 
         if (peer && get_vhost_net(peer)) {
-            error_setg(check->errp, "network back end %s uses vhost, which writes guest memory "
-                       "unseen; say vhost=off", peer->name);
+            error_setg(check->errp, "network back end %s uses vhost, which writes guest "
+                       "memory unseen; say vhost=off", peer->name);
             check->failed = true;
         }
     }
@@ -153,8 +157,9 @@ static bool check_accel(Error **errp)
 {
     if (kvm_enabled()) {
         if (!kvm_irqchip_is_split()) {
-            error_setg(errp, "KVM needs kernel-irqchip=split, so that accesses to its interrupt "
-                       "controllers and timers are seen; leave kernel-irqchip out");
+            error_setg(errp, "KVM needs kernel-irqchip=split, so that accesses to its "
+                       "interrupt controllers and timers are seen; leave kernel-irqchip "
+                       "out");
             return false;
         }
     } else if (!tcg_enabled()) {
@@ -177,8 +182,8 @@ bool krr_record_check_machine(Error **errp)
         return false;
     }
     if (smp->cpus > KRR_MAX_VCPUS || smp->max_cpus != smp->cpus) {
-        error_setg(errp, "vCPUs cannot be added while recording and there may be %d at most; "
-                   "set -smp maxcpus to the number of vCPUs", KRR_MAX_VCPUS);
+        error_setg(errp, "vCPUs cannot be added while recording and there may be %d at "
+                   "most; set -smp maxcpus to the number of vCPUs", KRR_MAX_VCPUS);
         return false;
     }
     if (smp->cpus > 1) {
@@ -186,8 +191,8 @@ bool krr_record_check_machine(Error **errp)
         return false;
     }
     if (current_machine->ram && qemu_ram_is_shared(current_machine->ram->ram_block)) {
-        error_setg(errp, "guest memory is shared with other processes, which write it unseen; "
-                   "say share=off");
+        error_setg(errp, "guest memory is shared with other processes, which write it "
+                   "unseen; say share=off");
         return false;
     }
     qemu_foreach_nic(check_nic, &nics);
@@ -200,8 +205,9 @@ bool krr_record_check_machine(Error **errp)
 static void ram_changed(MemoryListener *listener, MemoryRegionSection *section)
 {
     if (qatomic_read(&krr_record_active) && memory_region_is_ram(section->mr)) {
-        krr_record_end(KRR_END_UNSUPPORTED, "guest memory at 0x%" PRIx64 " (%s) appeared, "
-                       "moved or went away", section->offset_within_address_space,
+        krr_record_end(KRR_END_UNSUPPORTED, "guest memory at 0x%" PRIx64
+                       " (%s) appeared, moved or went away",
+                       section->offset_within_address_space,
                        memory_region_name(section->mr));
     }
 }
@@ -228,8 +234,8 @@ static void notify_add(MemoryRegionSection *section, uint32_t space)
     uint64_t address = section->offset_within_address_space;
 
     if (qatomic_read(&krr_record_active)) {
-        krr_record_end(KRR_END_UNSUPPORTED, "a device asked KVM to handle writes to 0x%" PRIx64
-                       " (ioeventfd)", address);
+        krr_record_end(KRR_END_UNSUPPORTED, "a device asked KVM to handle writes to 0x%"
+                       PRIx64 " (ioeventfd)", address);
     }
     krr_record_silent_add(address, int128_get64(section->size), space);
 }

@@ -25,7 +25,8 @@ typedef struct RangeSearch {
     bool failed;
 } RangeSearch;
 
-static bool range_fail(RangeSearch *s, const char *name, uint64_t address, const char *why)
+static bool range_fail(RangeSearch *s, const char *name, uint64_t address,
+                       const char *why)
 {
     s->failed = true;
     error_setg(s->errp, "guest memory at 0x%" PRIx64 " (%s) cannot be recorded: %s",
@@ -80,7 +81,8 @@ bool krr_record_ranges(KrrMachine *machine, MemoryRegion *shared, Error **errp)
 
     RCU_READ_LOCK_GUARD();
     machine->ranges_count = 0;
-    flatview_for_each_range(address_space_to_flatview(&address_space_memory), add_range, &s);
+    flatview_for_each_range(address_space_to_flatview(&address_space_memory), add_range,
+                            &s);
     return !s.failed;
 }
 
@@ -108,7 +110,8 @@ bool krr_record_physical(MemoryRegion *mr, uint64_t offset, uint64_t *address)
     PhysicalSearch s = { .mr = mr, .offset = offset };
 
     RCU_READ_LOCK_GUARD();
-    flatview_for_each_range(address_space_to_flatview(&address_space_memory), find_offset, &s);
+    flatview_for_each_range(address_space_to_flatview(&address_space_memory), find_offset,
+                            &s);
     *address = s.address;
     return s.found;
 }
@@ -144,8 +147,12 @@ static bool put(const RamWriter *w, uint64_t address, const uint8_t *host, size_
     if (!length) {
         return true;
     }
-    if (!(w->final ? krr_writer_final_ram : krr_writer_ram)(w->writer, address, host, length,
-                                                            &err)) {
+    if (w->final) {
+        krr_writer_final_ram(w->writer, address, host, length, &err);
+    } else {
+        krr_writer_ram(w->writer, address, host, length, &err);
+    }
+    if (err) {
         krr_record_propagate(errp, err);
         return false;
     }
@@ -182,14 +189,16 @@ static bool write_range(const RamWriter *w, const KrrRange *range, Error **errp)
     const uint8_t *host;
 
     if (!good) {
-        error_setg(errp, "guest memory at 0x%" PRIx64 " is not where it was", range->address);
+        error_setg(errp, "guest memory at 0x%" PRIx64 " is not where it was",
+                   range->address);
     } else {
         host = (uint8_t *)memory_region_get_ram_ptr(section.mr) +
                section.offset_within_region;
         for (uint64_t done = 0; good && done < range->length; ) {
             size_t pages = MIN((range->length - done) / 4096, WINDOW_PAGES);
 
-            good = write_window(w, section.mr, range->address + done, host + done, pages, errp);
+            good = write_window(w, section.mr, range->address + done, host + done, pages,
+                                errp);
             done += pages * 4096;
         }
     }
@@ -197,7 +206,8 @@ static bool write_range(const RamWriter *w, const KrrRange *range, Error **errp)
     return good;
 }
 
-bool krr_record_ram(KrrWriter *writer, const KrrMachine *machine, bool final, Error **errp)
+bool krr_record_ram(KrrWriter *writer, const KrrMachine *machine, bool final,
+                    Error **errp)
 {
     RamWriter w = {
         .writer = writer,

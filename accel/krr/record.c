@@ -2,77 +2,51 @@
 /*
  * A recording, from its start to its end.
  *
- *   idle ──krr-start──> starting ──every vCPU rang PARK──> recording ──> ended
- *     └──────the guest starts by itself──────┘     └──> failed <──┘
+ *   idle --krr-start--> starting --all vCPUs parked--> recording --> ended
+ *     \----- the guest starts by itself -----/  \--> failed <--/
  *
  * Start: each vCPU rings PARK and stops behind the OUT. When all of them have
  * stopped, the main loop writes the snapshot and lets them run.
  *
- * While it runs: the owner of the kernel-entry lock fills the ring, a thread
- * drains it into the file every few milliseconds. Whoever finds the ring full
- * drains it himself.
- *
  * End: by the guest (it puts an END record into the ring, rings END and stops
  * behind the OUT) or by QEMU (krr_record_end()).
  *
- * Locks: the BQL protects status, start and stop. trace_lock protects the file
- * and the consuming side of the ring; nobody who holds it takes another lock, so it may be
- * taken with or without the BQL.
+ * What is here is done with the BQL; ring and file have a lock of their own
+ * (record-trace.c).
  */
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
-#include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "hw/core/cpu.h"
 #include "qapi/qapi-events-krr.h"
 #include "system/cpus.h"
 #include "system/hw_accel.h"
-#include "system/kvm.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #include "hw/boards.h"
 #include "hw/krr/krr-pci.h"
 #include "target/i386/krr/cpu-state.h"
-#include "krr/error.h"
 #include "krr/kinds.h"
 #include "krr/ring.h"
 #include "krr-hooks.h"
 #include "record.h"
+#include "record-trace.h"
 
-#define POLL_MS             5       /* how often the ring is drained */
-#define FLUSH_US            100000  /* a killed QEMU loses no more than this */
 #define STOP_TIMEOUT_MS     10000   /* for the guest to end what it was asked to end */
 
+/* With the BQL. */
 static struct {
     const KrrOptions *options;
-    MemoryRegion *shared;           /* of the device; NULL until it is there */
-    KrrRing ring;
-
-    /* with the BQL */
+    MemoryRegion *shared;       /* of the device; NULL until it is there */
+    KrrMachine *machine;        /* as the last snapshot describes it */
     KrrStatus status;
-    char *path;                     /* of this recording, or of the next one */
-    bool path_used;                 /* a trace was written there */
-    uint64_t parked;                /* bit per vCPU */
-    int64_t park_time;              /* when the first one parked, microseconds */
+    char *path;                 /* of this recording, or of the next one */
+    bool path_used;             /* a trace was written there */
+    uint64_t parked;            /* bit per vCPU */
+    int64_t park_time;          /* when the first one parked, microseconds */
     QEMUTimer *stop_timer;
-    char *error;
-    bool ended;                     /* and nobody has been told yet; also without the BQL */
-
-    /* with trace_lock */
-    QemuMutex trace_lock;
-    QemuCond trace_started;         /* for the drain thread */
-    QemuThread drain_thread;
-    KrrWriter *writer;              /* NULL: nothing is written */
-    KrrMachine *machine;
-    int64_t start_time;             /* microseconds */
-    int64_t flush_time;
-    uint64_t pause_us;
-    uint64_t ring_full;
-    bool end_seen;                  /* the END record has been taken from the ring */
-    struct krr_end end;             /* of the last recording */
-    uint64_t records, bytes;        /* of the last recording */
-    char *write_error;              /* the file is not complete: why */
+    char *error;                /* of status failed */
 } rec;
 
 static void set_error(const char *format, ...) G_GNUC_PRINTF(1, 2);
@@ -92,174 +66,45 @@ void krr_record_propagate(Error **errp, GError *err)
     g_error_free(err);
 }
 
-/* ---- words that the guest shares ---- */
-
-static void set_shared_state(uint32_t state)
+static bool recording(void)
 {
-    qatomic_set(&rec.ring.shared->state, state);
-}
-
-/* From now on the guest's hooks record nothing and let interrupts in again. */
-static void close_areas(void)
-{
-    for (uint32_t i = 0; i < rec.ring.vcpus; i++) {
-        struct krr_area *area = krr_ring_area(&rec.ring, i);
-
-        if (qatomic_read(&area->state) != KRR_STATE_OFF) {
-            qatomic_set(&area->state, KRR_STATE_CLOSING);
-        }
-    }
-    set_shared_state(KRR_STATE_OFF);
-}
-
-/* Nobody appends at this moment, or nobody cares for what he appends. */
-static void empty_ring(void)
-{
-    qatomic_set(&rec.ring.tail, 0);
-    qatomic_set(&rec.ring.shared->ring_head, 0);
-    qatomic_set(&rec.ring.shared->ring_tail, 0);
-}
-
-struct krr_area *krr_record_owner(CPUState *cpu)
-{
-    struct krr_area *area;
-
-    if (!qatomic_read(&krr_record_active) || cpu->cpu_index >= rec.ring.vcpus) {
-        return NULL;
-    }
-    area = krr_ring_area(&rec.ring, cpu->cpu_index);
-    if (qatomic_read(&area->owner) != 1 || qatomic_read(&area->state) != KRR_STATE_ON) {
-        return NULL;
-    }
-    return area;
-}
-
-/* ---- ring to file; with trace_lock ---- */
-
-static bool take_record(const struct krr_record *record, void *opaque, GError **errp)
-{
-    if (rec.end_seen) {
-        return true;        /* nothing after the END belongs to the recording */
-    }
-    if (record->kind == KRR_KIND_END) {
-        memcpy(&rec.end, krr_record_payload(record), sizeof(rec.end));
-        rec.end_seen = true;
-    }
-    return krr_writer_records(rec.writer, record, record->size, errp);
-}
-
-/* Hooks that are off record nothing, and only an END may turn them off. */
-static bool check_areas(GError **errp)
-{
-    for (uint32_t i = 0; i < rec.ring.vcpus; i++) {
-        if (qatomic_read(&krr_ring_area(&rec.ring, i)->state) != KRR_STATE_ON) {
-            g_set_error(errp, KRR_ERROR, KRR_ERROR_GUEST,
-                        "vCPU %" PRIu32 " has stopped recording without an END", i);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool drain(GError **errp)
-{
-    int64_t now = g_get_monotonic_time();
-
-    if (krr_ring_drain(&rec.ring, take_record, NULL, errp) < 0 ||
-        !(rec.end_seen || check_areas(errp))) {
-        return false;
-    }
-    if (now - rec.flush_time >= FLUSH_US) {
-        rec.flush_time = now;
-        return krr_writer_flush(rec.writer, errp);
-    }
-    return true;
+    return qatomic_read(&krr_record_active);
 }
 
 /* ---- end ---- */
 
-static uint32_t end_vcpu(void)
+static char *end_text(const struct krr_end *end)
 {
-    for (uint32_t i = 0; i < rec.ring.vcpus; i++) {
-        if (qatomic_read(&krr_ring_area(&rec.ring, i)->owner) == 1) {
-            return i;
-        }
-    }
-    return 0;
-}
-
-static bool write_end_record(GError **errp)
-{
-    uint32_t vcpu = end_vcpu();
-    struct {
-        struct krr_record header;
-        struct krr_end end;
-    } record = {
-        .header = {
-            .kind = KRR_KIND_END,
-            .vcpu = vcpu,
-            .size = sizeof(record),
-            .ordinal = qatomic_read(&krr_ring_area(&rec.ring, vcpu)->ordinal),
-        },
-        .end = rec.end,
-    };
-
-    return krr_writer_records(rec.writer, &record, sizeof(record), errp);
-}
-
-static void announce_end_bh(void *opaque);
-
-/* Completes the file. With trace_lock; @err: what went wrong before, or NULL. */
-static void finish_file(GError *err)
-{
-    g_autofree char *text = g_strndup(rec.end.text, sizeof(rec.end.text));
-
-    krr_writer_timing(rec.writer, rec.pause_us,
-                      g_get_monotonic_time() - rec.start_time, rec.ring_full);
-    if (!err) {
-        krr_writer_finish(rec.writer, rec.end.reason, rec.end.status, text, &err);
-    }
-    rec.bytes = krr_writer_bytes(rec.writer);
-    rec.records = 0;
-    for (int i = 0; i < KRR_STATS_KINDS; i++) {
-        rec.records += krr_writer_stats(rec.writer)->records[i];
-    }
-    krr_writer_free(rec.writer);
-    rec.writer = NULL;
-    g_free(rec.write_error);
-    rec.write_error = err ? g_strdup(err->message) : NULL;
-    g_clear_error(&err);
-    qatomic_set(&krr_record_active, false);
-    close_areas();
-    empty_ring();
-    qatomic_set(&rec.ended, true);
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), announce_end_bh, NULL);
+    return *end->text ? g_strndup(end->text, sizeof(end->text)) : NULL;
 }
 
 /* Tells the user and the monitor of an end, once. With the BQL, or when QEMU exits. */
 static void announce_end(bool monitor)
 {
-    g_autofree char *text = g_strndup(rec.end.text, sizeof(rec.end.text));
-    const char *reason = krr_end_reason_name(rec.end.reason);
+    g_autofree char *text = NULL;
+    KrrTraceResult result;
+    const char *reason;
 
-    if (!qatomic_xchg(&rec.ended, false)) {
+    if (!krr_trace_take_result(&result)) {
         return;
     }
+    reason = krr_end_reason_name(result.end.reason);
+    text = end_text(&result.end);
     timer_del(rec.stop_timer);
-    if (rec.write_error) {
+    if (result.error) {
         rec.status = KRR_STATUS_FAILED;
-        set_error("%s", rec.write_error);
-        error_report("krr: the recording is incomplete: %s", rec.write_error);
+        set_error("%s", result.error);
+        error_report("krr: the recording is incomplete: %s", result.error);
     } else {
         rec.status = KRR_STATUS_ENDED;
-        info_report("krr: recording ended by %s%s%s: %s, %" PRIu64 " records, %" PRIu64
-                    " bytes", reason, *text ? ", " : "", text, rec.path, rec.records,
-                    rec.bytes);
+        info_report("krr: recording ended by %s%s%s: %s, %" PRIu64 " records, %"
+                    PRIu64 " bytes", reason, text ? ", " : "", text ?: "", rec.path,
+                    result.records, result.bytes);
     }
     if (monitor) {
-        qapi_event_send_krr_recording_ended(rec.path, reason, true, rec.end.status,
-                                            *text ? text : NULL, rec.error, rec.records,
-                                            rec.bytes);
+        qapi_event_send_krr_recording_ended(rec.path, reason, true, result.end.status,
+                                            text, rec.error, result.records,
+                                            result.bytes);
     }
 }
 
@@ -268,261 +113,55 @@ static void announce_end_bh(void *opaque)
     announce_end(true);
 }
 
-/* Ends the recording here and now, with trace_lock held and a recording running. @err: why
- * the trace cannot go on, or NULL. */
-static void end_now(uint32_t reason, const char *text, GError *err)
+void krr_record_ended(void)
 {
-    if (!err) {
-        drain(&err);
-    }
-    if (!rec.end_seen) {
-        rec.end = (struct krr_end) { .reason = reason };
-        g_strlcpy(rec.end.text, text, sizeof(rec.end.text));
-        if (err && err->code == KRR_ERROR_GUEST) {
-            /* What came before the nonsense is good. */
-            rec.end.reason = KRR_END_RING;
-            g_strlcpy(rec.end.text, err->message, sizeof(rec.end.text));
-            g_clear_error(&err);
-        }
-        if (!err) {
-            write_end_record(&err);
-        }
-    }
-    finish_file(err);
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), announce_end_bh, NULL);
 }
 
-/* With trace_lock. The file or the ring is broken: the recording is over. */
-static void end_broken(GError *err)
+static bool write_final_ram(KrrWriter *writer, void *opaque, Error **errp)
 {
-    end_now(KRR_END_IO_ERROR, err->message, err);
-}
-
-void krr_record_end(uint32_t reason, const char *format, ...)
-{
-    g_autofree char *text = NULL;
-    va_list ap;
-
-    va_start(ap, format);
-    text = g_strdup_vprintf(format, ap);
-    va_end(ap);
-
-    QEMU_LOCK_GUARD(&rec.trace_lock);
-    if (rec.writer && krr_record_active) {
-        end_now(reason, text, NULL);
-    }
-}
-
-/* The guest has rung END; all vCPUs stand still. */
-static void end_by_guest(void)
-{
-    GError *err = NULL;
-    Error *ram_err = NULL;
-
-    QEMU_LOCK_GUARD(&rec.trace_lock);
-    if (!rec.writer || !krr_record_active) {
-        return;
-    }
-    if (drain(&err) && !rec.end_seen) {
-        end_now(KRR_END_RING, "the guest rang END without an END record", NULL);
-    } else {
-        if (!err && rec.options->final_ram &&
-            !krr_record_ram(rec.writer, rec.machine, true, &ram_err)) {
-            g_set_error(&err, KRR_ERROR, KRR_ERROR_IO, "%s", error_get_pretty(ram_err));
-            error_free(ram_err);
-        }
-        if (err) {
-            end_now(KRR_END_IO_ERROR, err->message, err);
-        } else {
-            finish_file(NULL);
-        }
-    }
+    return krr_record_ram(writer, rec.machine, true, errp);
 }
 
 static void end_by_guest_bh(void *opaque)
 {
     pause_all_vcpus();
-    end_by_guest();
+    krr_trace_end_by_guest(rec.options->final_ram ? write_final_ram : NULL, NULL);
     resume_all_vcpus();
-}
-
-/* ---- room in the ring ---- */
-
-static void make_room(void)
-{
-    GError *err = NULL;
-
-    QEMU_LOCK_GUARD(&rec.trace_lock);
-    if (!rec.writer || !krr_record_active) {
-        empty_ring();       /* the guest's hooks learn of the end at the next one */
-        return;
-    }
-    rec.ring_full++;
-    if (!drain(&err)) {
-        end_broken(err);
-    }
-}
-
-void krr_record_append(CPUState *cpu, const struct krr_record *record, const void *payload)
-{
-    GError *err = NULL;
-    int done = 0;
-
-    /* Once drained, the ring has room for any record. */
-    for (int i = 0; i < 3 && !done; i++) {
-        if (!qatomic_read(&krr_record_active)) {
-            return;
-        }
-        if (i) {
-            make_room();
-        }
-        done = krr_ring_append(&rec.ring, record, payload, &err);
-    }
-    if (done <= 0) {
-        krr_record_end(KRR_END_RING, "vCPU %d: %s", cpu->cpu_index,
-                       err ? err->message : "no room in the ring after draining it");
-        g_clear_error(&err);
-    }
-}
-
-static void *drain_thread(void *opaque)
-{
-    qemu_mutex_lock(&rec.trace_lock);
-    for (;;) {
-        GError *err = NULL;
-
-        if (!rec.writer || !krr_record_active) {
-            qemu_cond_wait(&rec.trace_started, &rec.trace_lock);
-            continue;
-        }
-        if (!drain(&err)) {
-            end_broken(err);
-            continue;
-        }
-        qemu_mutex_unlock(&rec.trace_lock);
-        g_usleep(POLL_MS * 1000);
-        qemu_mutex_lock(&rec.trace_lock);
-    }
-    return NULL;
 }
 
 /* ---- start ---- */
 
-static void describe_guest(KrrMachine *machine)
+static bool write_snapshot(KrrWriter *writer, void *opaque, Error **errp)
 {
-    const struct krr_shared *shared = rec.ring.shared;
-    struct krr_guest guest;
-
-    /* The guest's words: copied once, then looked at. */
-    memcpy(&guest, (const uint8_t *)shared + KRR_GUEST_OFFSET, sizeof(guest));
-    machine->kernel_text = qatomic_read(&shared->kernel_text);
-    if (qatomic_read(&shared->tsc_khz) <= UINT32_MAX && qatomic_read(&shared->tsc_khz)) {
-        machine->tsc_khz = qatomic_read(&shared->tsc_khz);
-    }
-    memcpy(machine->kernel_release, guest.release, sizeof(guest.release) - 1);
-    memcpy(machine->build_id, guest.build_id, sizeof(machine->build_id));
-}
-
-static bool describe_machine(KrrMachine *machine, Error **errp)
-{
-    memset(machine, 0, sizeof(*machine));
-    machine->abi_version = KRR_ABI_VERSION;
-    machine->vcpus = rec.ring.vcpus;
-    machine->flags = rec.options->final_ram ? KRR_MACHINE_FINAL_RAM : 0;
-    machine->accel = kvm_enabled() ? KRR_ACCEL_KVM : KRR_ACCEL_TCG;
-    machine->ram_size = current_machine->ram_size;
-    machine->start_time = g_get_real_time();
-    g_strlcpy(machine->qemu_version, QEMU_VERSION, sizeof(machine->qemu_version));
-    krr_cpu_describe(first_cpu, machine);
-    describe_guest(machine);
-    krr_record_silent_describe(machine);
-    machine->shared_length = memory_region_size(rec.shared);
-    if (!krr_pci_addresses(&machine->pio_base, &machine->shared_address)) {
-        error_setg(errp, "the krr device's BARs are not mapped");
-        return false;
-    }
-    return krr_record_ranges(machine, rec.shared, errp);
-}
-
-static bool write_cpus(Error **errp)
-{
-    CPUState *cpu;
-
-    CPU_FOREACH(cpu) {
-        g_autofree KrrCpuState *state = g_new0(KrrCpuState, 1);
-        GError *err = NULL;
-
-        if (!krr_cpu_state_save(cpu, state, errp)) {
-            return false;
-        }
-        state->owner = qatomic_read(&krr_ring_area(&rec.ring, cpu->cpu_index)->owner) == 1;
-        if (!krr_writer_cpu(rec.writer, cpu->cpu_index, state, &err)) {
-            krr_record_propagate(errp, err);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool write_snapshot(Error **errp)
-{
-    GError *err = NULL;
-
-    if (!describe_machine(rec.machine, errp)) {
-        return false;
-    }
-    if (!krr_writer_machine(rec.writer, rec.machine, &err)) {
-        krr_record_propagate(errp, err);
-        return false;
-    }
-    if (!write_cpus(errp) || !krr_record_ram(rec.writer, rec.machine, false, errp)) {
-        return false;
-    }
-    if (!krr_writer_start(rec.writer, &err)) {
-        krr_record_propagate(errp, err);
-        return false;
-    }
-    return true;
+    return krr_snapshot_describe(rec.machine, rec.shared, rec.options->final_ram, errp) &&
+           krr_snapshot_write(writer, rec.machine, errp);
 }
 
 /* All vCPUs have parked and stand still. */
 static bool begin(Error **errp)
 {
-    GError *err = NULL;
+    uint64_t pause_us;
 
     if (rec.path_used) {
         error_setg(errp, "%s holds the last recording; name another file with krr-start",
                    rec.path);
         return false;
     }
-    if (!krr_record_check_machine(errp)) {
-        return false;
-    }
-
-    QEMU_LOCK_GUARD(&rec.trace_lock);
-    rec.writer = krr_writer_new(rec.path, &err);
-    if (!rec.writer) {
-        krr_record_propagate(errp, err);
-        return false;
-    }
-    empty_ring();
-    if (!write_snapshot(errp)) {
-        krr_writer_free(rec.writer);
-        rec.writer = NULL;
+    if (!krr_record_check_machine(errp) ||
+        !krr_trace_begin(rec.path, rec.park_time, write_snapshot, NULL, &pause_us, errp)) {
         return false;
     }
     rec.path_used = true;
-    memset(&rec.end, 0, sizeof(rec.end));
-    rec.end_seen = false;
-    rec.ring_full = 0;
-    rec.start_time = rec.flush_time = g_get_monotonic_time();
-    rec.pause_us = rec.start_time - rec.park_time;
-    set_shared_state(KRR_STATE_ON);
-    qatomic_set(&krr_record_active, true);
-    qemu_cond_signal(&rec.trace_started);
+    rec.status = KRR_STATUS_RECORDING;
+    g_clear_pointer(&rec.error, g_free);
+    info_report("krr: recording to %s, the snapshot took %" PRIu64 " ms", rec.path,
+                pause_us / 1000);
+    qapi_event_send_krr_recording_started(rec.path, pause_us);
     return true;
 }
 
-/* The recording does not come about, for a reason that set_error() has got. */
+/* The recording does not come about, for the reason in rec.error. */
 static void announce_failure(void)
 {
     rec.status = KRR_STATUS_FAILED;
@@ -536,22 +175,15 @@ static void begin_bh(void *opaque)
 
     announce_end(true);         /* of the recording before, if it has just ended */
     pause_all_vcpus();
-    if (ctpop64(rec.parked) != rec.ring.vcpus) {
-        resume_all_vcpus();     /* a reset came in between */
-        return;
-    }
-    rec.parked = 0;
-    if (begin(&err)) {
-        rec.status = KRR_STATUS_RECORDING;
-        g_clear_pointer(&rec.error, g_free);
-        info_report("krr: recording to %s, the snapshot took %" PRIu64 " ms", rec.path,
-                    rec.pause_us / 1000);
-        qapi_event_send_krr_recording_started(rec.path, rec.pause_us);
-    } else {
-        set_error("%s", error_get_pretty(err));
-        error_free(err);
-        close_areas();
-        announce_failure();
+    /* Else a reset came in between. */
+    if (ctpop64(rec.parked) == krr_trace_vcpus()) {
+        rec.parked = 0;
+        if (!begin(&err)) {
+            set_error("%s", error_get_pretty(err));
+            error_free(err);
+            krr_trace_close_areas();
+            announce_failure();
+        }
     }
     resume_all_vcpus();
 }
@@ -567,12 +199,12 @@ static void stop_behind_out(CPUState *cpu)
 
 static void bell_park(CPUState *cpu)
 {
-    if (qatomic_read(&krr_record_active)) {
+    if (recording()) {
         krr_record_end(KRR_END_RING, "vCPU %d asked for a snapshot while recording",
                        cpu->cpu_index);
         return;
     }
-    if (cpu->cpu_index >= rec.ring.vcpus) {
+    if (cpu->cpu_index >= krr_trace_vcpus()) {
         return;
     }
     if (!rec.parked) {
@@ -581,14 +213,14 @@ static void bell_park(CPUState *cpu)
     rec.status = KRR_STATUS_STARTING;
     rec.parked |= 1ULL << cpu->cpu_index;
     stop_behind_out(cpu);
-    if (ctpop64(rec.parked) == rec.ring.vcpus) {
+    if (ctpop64(rec.parked) == krr_trace_vcpus()) {
         aio_bh_schedule_oneshot(qemu_get_aio_context(), begin_bh, NULL);
     }
 }
 
 static void bell_end(CPUState *cpu)
 {
-    if (qatomic_read(&krr_record_active)) {
+    if (recording()) {
         stop_behind_out(cpu);
         aio_bh_schedule_oneshot(qemu_get_aio_context(), end_by_guest_bh, NULL);
     }
@@ -616,8 +248,8 @@ static void bell_refuse(uint32_t reason)
         return;
     }
     set_error("the guest refuses: %s (reason %" PRIu32 "); its kernel log says more",
-              reason < ARRAY_SIZE(texts) && texts[reason] ? texts[reason] : "unknown reason",
-              reason);
+              reason < ARRAY_SIZE(texts) && texts[reason] ? texts[reason]
+                                                          : "unknown reason", reason);
     announce_failure();
 }
 
@@ -629,7 +261,7 @@ void krr_record_doorbell(CPUState *cpu, uint32_t value)
         return;
     }
     if (bell == KRR_BELL_FULL) {
-        make_room();
+        krr_trace_make_room();
         return;
     }
     BQL_LOCK_GUARD();
@@ -724,8 +356,8 @@ static uint64List *ordinals(void)
 {
     uint64List *list = NULL;
 
-    for (uint32_t i = rec.ring.vcpus; i-- > 0; ) {
-        QAPI_LIST_PREPEND(list, qatomic_read(&krr_ring_area(&rec.ring, i)->ordinal));
+    for (uint32_t i = krr_trace_vcpus(); i-- > 0; ) {
+        QAPI_LIST_PREPEND(list, qatomic_read(&krr_trace_area(i)->ordinal));
     }
     return list;
 }
@@ -733,26 +365,25 @@ static uint64List *ordinals(void)
 KrrInfo *krr_record_info(void)
 {
     KrrInfo *info = g_new0(KrrInfo, 1);
+    KrrTraceResult last;
 
     info->status = rec.status;
     info->file = g_strdup(rec.path);
     info->error = g_strdup(rec.error);
 
-    QEMU_LOCK_GUARD(&rec.trace_lock);
-    if (rec.writer) {
+    if (krr_trace_progress(&info->records, &info->bytes)) {
         info->has_records = info->has_bytes = info->has_ordinals = true;
-        info->bytes = krr_writer_bytes(rec.writer);
-        for (int i = 0; i < KRR_STATS_KINDS; i++) {
-            info->records += krr_writer_stats(rec.writer)->records[i];
-        }
         info->ordinals = ordinals();
-    } else if (rec.end.reason) {
+        return info;
+    }
+    krr_trace_last_result(&last);
+    if (last.end.reason) {
         info->has_records = info->has_bytes = info->has_end_status = true;
-        info->records = rec.records;
-        info->bytes = rec.bytes;
-        info->end_reason = g_strdup(krr_end_reason_name(rec.end.reason));
-        info->end_status = rec.end.status;
-        info->end_text = *rec.end.text ? g_strndup(rec.end.text, sizeof(rec.end.text)) : NULL;
+        info->records = last.records;
+        info->bytes = last.bytes;
+        info->end_reason = g_strdup(krr_end_reason_name(last.end.reason));
+        info->end_status = last.end.status;
+        info->end_text = end_text(&last.end);
     }
     return info;
 }
@@ -766,7 +397,6 @@ static void run_state_changed(void *opaque, bool running, RunState state)
     case RUN_STATE_GUEST_PANICKED:
     case RUN_STATE_INTERNAL_ERROR:
     case RUN_STATE_WATCHDOG:
-    case RUN_STATE_IO_ERROR:
         krr_record_end(KRR_END_QEMU_EXIT, "the virtual machine stopped: %s",
                        RunState_str(state));
         break;
@@ -781,8 +411,9 @@ static void exiting(Notifier *n, void *data)
     krr_record_end(KRR_END_QEMU_EXIT, "QEMU ended while recording");
     announce_end(false);
     if (!rec.path_used && rec.status != KRR_STATUS_FAILED) {
-        warn_report("krr: nothing was recorded, the guest never started it; does its kernel "
-                    "have the recorder (CONFIG_KRR_GUEST), and krr=on on its command line?");
+        warn_report("krr: nothing was recorded, the guest never started it; does its "
+                    "kernel have the recorder (CONFIG_KRR_GUEST), and krr=on on its "
+                    "command line?");
     }
 }
 
@@ -795,9 +426,8 @@ void krr_record_reset(void)
 
     krr_record_end(KRR_END_RESET, "the machine was reset");
     rec.parked = 0;
-    krr_ring_init(&rec.ring, memory_region_get_ram_ptr(rec.shared), rec.options->ring_size,
-                  current_machine->smp.cpus, flags);
-    memory_region_set_dirty(rec.shared, 0, memory_region_size(rec.shared));
+    krr_trace_reset(memory_region_get_ram_ptr(rec.shared), rec.options->ring_size,
+                    current_machine->smp.cpus, flags);
 }
 
 /* ---- set-up ---- */
@@ -827,8 +457,7 @@ void krr_record_configure(const KrrOptions *options, struct QDict *machine_opts,
         exit(1);
     }
     rec.machine = g_new0(KrrMachine, 1);
-    qemu_mutex_init(&rec.trace_lock);
-    qemu_cond_init(&rec.trace_started);
+    krr_trace_init();
     krr_record_defaults(machine_opts, default_vga, cpu_option);
 }
 
@@ -848,6 +477,4 @@ void krr_record_machine_ready(void)
     rec.stop_timer = timer_new_ms(QEMU_CLOCK_REALTIME, stop_timeout, NULL);
     qemu_add_exit_notifier(&exit_notifier);
     qemu_add_vm_change_state_handler(run_state_changed, NULL);
-    qemu_thread_create(&rec.drain_thread, "krr-drain", drain_thread, NULL,
-                       QEMU_THREAD_DETACHED);
 }

@@ -2,7 +2,9 @@
 /*
  * The recording side of QEMU. Target-neutral.
  *
- *   record.c           a recording from its start to its end; ring to file
+ *   record.c           a recording from its start to its end
+ *   record-trace.c     ring and file
+ *   record-snapshot.c  what comes before the first record
  *   record-io.c        device accesses of vCPUs
  *   record-dma.c       device writes into guest memory
  *   record-ram.c       memory of the guest in the trace
@@ -32,24 +34,29 @@ uint64_t krr_record_shared_size(void);
 void krr_record_attach(MemoryRegion *shared);
 void krr_record_reset(void);
 
-/* ---- record.c: while the guest runs ---- */
-
-/* @cpu wrote @value into the doorbell register. By its thread, with or without the BQL. */
+/* @cpu wrote @value into the doorbell register. By its thread, with or without the
+ * BQL. */
 void krr_record_doorbell(CPUState *cpu, uint32_t value);
+
+/* A recording has ended: tells the user, soon. Any thread. */
+void krr_record_ended(void);
+
+/* ---- record-trace.c: while the guest runs ---- */
 
 /*
  * Appends a record of @cpu, which must own the kernel-entry lock, and waits for
  * room if there is none. By its thread, with or without the BQL.
  */
-void krr_record_append(CPUState *cpu, const struct krr_record *record, const void *payload);
+void krr_record_append(CPUState *cpu, const struct krr_record *record,
+                       const void *payload);
 
-/* The area of @cpu if it owns the kernel-entry lock in the running recording, else NULL. */
+/* The area of @cpu if it owns the kernel-entry lock in a running recording. */
 struct krr_area *krr_record_owner(CPUState *cpu);
 
 /*
  * Ends the recording at what is in the ring now: writes an END record with
- * @reason (KRR_END_*) and completes the file. The guest runs on, unrecorded. Any thread, with or
- * without the BQL; does nothing when no recording runs.
+ * @reason (KRR_END_*) and completes the file. The guest runs on, unrecorded. Any
+ * thread, with or without the BQL; does nothing when no recording runs.
  */
 void krr_record_end(uint32_t reason, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
@@ -67,20 +74,30 @@ KrrInfo *krr_record_info(void);
 void krr_record_silent_add(uint64_t address, uint32_t length, uint32_t space);
 void krr_record_silent_describe(KrrMachine *machine);
 
+/* ---- record-snapshot.c; vCPUs stand still ---- */
+
+bool krr_snapshot_describe(KrrMachine *machine, MemoryRegion *shared, bool final_ram,
+                         Error **errp);
+/* Writes everything up to the first record. */
+bool krr_snapshot_write(KrrWriter *writer, const KrrMachine *machine, Error **errp);
+
 /* ---- record-ram.c ---- */
 
 /* Fills in the ranges of @machine: all that the guest reads without an exit,
  * except @shared. With the BQL. */
 bool krr_record_ranges(KrrMachine *machine, MemoryRegion *shared, Error **errp);
-/* Writes the contents of these ranges; @final: as memory at the end. vCPUs are stopped. */
-bool krr_record_ram(KrrWriter *writer, const KrrMachine *machine, bool final, Error **errp);
+/* Writes the contents of these ranges; @final: as memory at the end. vCPUs stand
+ * still. */
+bool krr_record_ram(KrrWriter *writer, const KrrMachine *machine, bool final,
+                    Error **errp);
 /* Guest-physical address of @offset in @mr; false if the guest does not see it. */
 bool krr_record_physical(MemoryRegion *mr, uint64_t offset, uint64_t *address);
 
 /* ---- record-limits.c ---- */
 
 /* What the machine needs before it is built, as options that the user has not given. */
-void krr_record_defaults(struct QDict *machine_opts, int *default_vga, const char **cpu_option);
+void krr_record_defaults(struct QDict *machine_opts, int *default_vga,
+                         const char **cpu_option);
 /* Refuses machines that cannot be recorded, naming what is in the way. */
 bool krr_record_check_machine(Error **errp);
 /* From now on: ends the recording when the memory map changes, blocks migration. */

@@ -101,11 +101,13 @@ static void krr_pci_realize(PCIDevice *pci, Error **errp)
     KrrPciState *s = KRR_PCI(pci);
 
     if (!krr_record_mode) {
-        error_setg(errp, "the krr device belongs to -krr record=FILE, which adds it by itself");
+        error_setg(errp, "the krr device belongs to -krr record=FILE, which adds it by "
+                   "itself");
         return;
     }
     if (the_device) {
-        error_setg(errp, "there is a krr device already; -krr record=FILE adds it by itself");
+        error_setg(errp, "there is a krr device already; -krr record=FILE adds it by "
+                   "itself");
         return;
     }
 

@@ -158,7 +158,8 @@ bool krr_cpu_state_save(CPUState *cs, KrrCpuState *state, Error **errp)
     state->pkru = env->pkru;
 
     x86_cpu_xsave_all_areas(cpu, xsave, sizeof(xsave));
-    state->xsave_length = env->xcr0 & XSTATE_YMM_MASK ? XSAVE_YMM_SIZE : XSAVE_LEGACY_SIZE;
+    state->xsave_length = env->xcr0 & XSTATE_YMM_MASK ? XSAVE_YMM_SIZE
+                                                      : XSAVE_LEGACY_SIZE;
     memcpy(state->xsave, xsave, state->xsave_length);
     return true;
 }
