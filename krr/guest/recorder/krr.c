@@ -75,8 +75,10 @@ static int __init krr_setup_present(char *value)
 		pr_err("krr= wants on or off\n");
 		return -EINVAL;
 	}
-	if (!on)
+	if (!on) {
+		static_branch_disable(&krr_present_key);
 		return 0;
+	}
 	static_branch_enable(&krr_present_key);
 	/*
 	 * Copies by string instructions, whatever the CPU prefers: others go
