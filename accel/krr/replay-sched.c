@@ -82,9 +82,22 @@ static void check_progress(CPUState *cpu, int64_t executed)
     }
 }
 
+/* A trace that was cut off does not say where the guest stopped. */
+static void spend_last_budget(uint64_t executed)
+{
+    if (executed < krr_replay->last_budget) {
+        krr_replay->last_budget -= executed;
+    } else if (!krr_replay_over()) {
+        krr_replay_finish(KRR_REPLAY_END, "the trace was cut off and the guest runs on "
+                          "without anything to replay");
+    }
+}
+
 /* Runs one vCPU; returns the exit code of cpu_exec(). Without the BQL. */
 static int run(CPUState *cpu)
 {
+    /* Only what is run from now on counts for what is left after the last record. */
+    bool last = krr_replay->last_budget != 0;
     int64_t budget = run_budget();
     int64_t before = icount_get_raw();
     int64_t executed;
@@ -102,16 +115,10 @@ static int run(CPUState *cpu)
     cpu->icount_budget = 0;
 
     executed = icount_get_raw() - before;
-    qatomic_set(&krr_replay_vcpu(cpu)->instructions,
-                krr_replay_vcpu(cpu)->instructions + executed);
+    krr_replay_vcpu(cpu)->instructions += executed;
     check_progress(cpu, executed);
-    if (krr_replay->last_budget) {
-        if (executed >= krr_replay->last_budget) {
-            krr_replay_finish(KRR_REPLAY_END, "the trace was cut off and the guest runs on "
-                              "without anything to replay");
-        } else {
-            krr_replay->last_budget -= executed;
-        }
+    if (last) {
+        spend_last_budget(executed);
     }
     return r;
 }

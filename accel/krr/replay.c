@@ -235,6 +235,14 @@ static bool at_last_record(void)
     return !record || ended_by_qemu(record);
 }
 
+bool krr_replay_end_is_ahead(CPUState *cpu)
+{
+    const struct krr_record *record = krr_reader_peek(krr_replay->reader, NULL);
+
+    return record && ended_by_qemu(record) && record->vcpu == cpu->cpu_index &&
+           record->ordinal > krr_replay_vcpu(cpu)->ordinal;
+}
+
 static void show_console(const struct krr_record *record)
 {
     uint8_t byte;
@@ -258,6 +266,7 @@ void krr_replay_consume(CPUState *cpu)
     qatomic_set(&krr_replay->done, krr_replay->done + 1);
     if (at_last_record()) {
         krr_replay->last_budget = CUT_OFF_BUDGET;
+        cpu_exit(cpu);      /* the budget counts from the next run on */
     }
 }
 

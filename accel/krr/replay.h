@@ -89,6 +89,8 @@ void krr_replay_machine_ready(void);
  */
 const struct krr_record *krr_replay_peek(void);
 void krr_replay_consume(CPUState *cpu);
+/* Is END next, written by QEMU while @cpu was behind a later safepoint? */
+bool krr_replay_end_is_ahead(CPUState *cpu);
 
 /* Ends the session in @state, saying how. */
 void krr_replay_finish(KrrReplayState state, const char *format, ...) G_GNUC_PRINTF(2, 3);

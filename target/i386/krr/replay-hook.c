@@ -171,6 +171,11 @@ static void safepoint_hook(CPUX86State *env, uintptr_t ra)
     const struct krr_record *record;
 
     vcpu->ordinal++;
+    if (krr_replay_end_is_ahead(env_cpu(env))) {
+        clear_eax(env);
+        leave_thunk(env, ra);
+        return;
+    }
     record = krr_replay_peek_own(env);
     if (record && record->ordinal < vcpu->ordinal) {
         krr_replay_diverged(env_cpu(env), return_address(env, ra),
