@@ -37,6 +37,8 @@
 #ifdef __ASSEMBLY__
 .macro KRR_GET_USER
 .endm
+.macro KRR_GET_USER_TAIL
+.endm
 #endif
 
 #elif defined(__ASSEMBLY__)
@@ -399,18 +401,18 @@ static __always_inline bool krr_halt(void)
 /* ---- page tables ---- */
 
 /*
- * What a page table entry has to be for the CPU to have nothing to add: user
- * pages are accessed, and dirty when they can be written. (Dirty and read-only
- * means something else on newer CPUs.)
+ * @entry, a pte_t, pmd_t or pud_t with its value in @member, as it has to be for
+ * the CPU to have nothing to add: user pages are accessed, and dirty when they can
+ * be written. (Dirty and read-only means something else on newer CPUs.)
  */
-#define krr_entry_bits(entry) ({					\
+#define krr_page_entry(entry, member) ({					\
 	__typeof__(entry) __krr_e = (entry);				\
 	if (krr_present() &&						\
-	    (__krr_e & (_PAGE_PRESENT | _PAGE_USER)) ==			\
+	    (__krr_e.member & (_PAGE_PRESENT | _PAGE_USER)) ==		\
 	    (_PAGE_PRESENT | _PAGE_USER)) {				\
-		__krr_e |= _PAGE_ACCESSED;				\
-		if (__krr_e & _PAGE_RW)					\
-			__krr_e |= _PAGE_DIRTY;				\
+		__krr_e.member |= _PAGE_ACCESSED;			\
+		if (__krr_e.member & _PAGE_RW)				\
+			__krr_e.member |= _PAGE_DIRTY;			\
 	}								\
 	__krr_e;							\
 })

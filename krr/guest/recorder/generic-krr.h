@@ -47,7 +47,7 @@
 #define krr_safepoint()				do { } while (0)
 #define krr_safepoint_now()			do { } while (0)
 
-#define krr_entry_bits(entry)			(entry)
+#define krr_page_entry(entry, member)		(entry)
 
 #define krr_end(reason, status, text)		do { } while (0)
 #define krr_start_at_boot()			do { } while (0)
