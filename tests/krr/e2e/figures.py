@@ -85,7 +85,8 @@ def memory_of(folder):
         return 0
     if not status.startswith('Name:\tqemu'):
         return 0
-    return int(re.search(r'^VmHWM:\s*(\d+) kB', status, re.M)[1]) / 1024
+    found = re.search(r'^VmHWM:\s*(\d+) kB', status, re.M)
+    return int(found[1]) / 1024 if found else 0  # none: it has just ended
 
 
 def info_of(trace):
