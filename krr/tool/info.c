@@ -20,6 +20,7 @@ typedef struct Info {
     const KrrMachine *machine;
     const KrrStats *stats;
     KrrStats counted;
+    char *damage;               /* the first that was found, or NULL */
     Section section[TYPES];
 } Info;
 
@@ -88,6 +89,22 @@ static const char *register_name(const KrrFeature *f)
 static const char *space_name(const KrrSilent *s)
 {
     return s->space == KRR_SPACE_PORT ? "port" : "memory";
+}
+
+/* Goes over the chunks. Damage among them is something to report: what lies before it is good. */
+static void survey(Info *info)
+{
+    GError *error = NULL;
+
+    info->damage = g_strdup(krr_reader_damage(info->reader));
+    if (krr_reader_chunks(info->reader, false, add_chunk, info, &error)) {
+        return;
+    }
+    if (!info->damage) {
+        info->damage = g_strdup(error->message);
+        tool_message("incomplete trace: %s", info->damage);
+    }
+    g_error_free(error);
 }
 
 /* ---- JSON ---- */
@@ -172,8 +189,8 @@ static void print_json(const Info *info)
     json_open_object(&j, NULL);
     json_string(&j, "trace", krr_reader_path(r));
     json_uint(&j, "file_size", krr_reader_file_size(r));
-    json_bool(&j, "complete", krr_reader_complete(r));
-    json_string(&j, "damage", krr_reader_damage(r));
+    json_bool(&j, "complete", !info->damage);
+    json_string(&j, "damage", info->damage);
     json_string(&j, "end_reason", krr_end_reason_name(krr_reader_end_reason(r)));
     json_uint(&j, "end_status", krr_reader_end_status(r));
     json_string(&j, "end_text", krr_reader_end_text(r));
@@ -257,7 +274,7 @@ static void print_text(const Info *info)
     const KrrStats *s = info->stats;
 
     printf("%-16s%s\n", "trace", krr_reader_path(r));
-    printf("%-16s%s\n", "complete", krr_reader_complete(r) ? "yes" : "no");
+    printf("%-16s%s\n", "complete", info->damage ? "no" : "yes");
     printf("%-16s%s, status %" PRIu32 "\n", "end", krr_end_reason_name(krr_reader_end_reason(r)),
            krr_reader_end_status(r));
     if (*krr_reader_end_text(r)) {
@@ -290,7 +307,6 @@ static int run(int argc, char **argv)
     };
     const char *path = tool_parse(argc, argv, entries, command_info.summary);
     Info info = { 0 };
-    GError *error = NULL;
     int status = TOOL_OK;
 
     if (!path) {
@@ -304,13 +320,11 @@ static int run(int argc, char **argv)
     info.stats = tool_stats(info.reader, &info.counted);
     if (!info.stats) {
         status = TOOL_BAD;
-    } else if (!krr_reader_chunks(info.reader, false, add_chunk, &info, &error)) {
-        status = tool_error(error);
-    } else if (json) {
-        print_json(&info);
     } else {
-        print_text(&info);
+        survey(&info);
+        (json ? print_json : print_text)(&info);
     }
+    g_free(info.damage);
     krr_reader_free(info.reader);
     return status;
 }

@@ -163,8 +163,15 @@ def damaged_files(report, folder, trace, seed):
         for position in damaged.random_positions(source):
             damaged.flipped(position, source.randrange(8))
 
+    def headers_flipped():
+        for chunk in damaged.chunks:
+            damaged.flipped(source.randrange(chunk.offset, chunk.offset + CHUNK.size),
+                            source.randrange(8))
+
     report.check(f'truncated at {len(damaged.chunks) + 1} chunk boundaries', at_boundaries)
     report.check(f'truncated at {RANDOM_PLACES} random places (seed {seed})', at_random)
+    report.check(f'bit flipped in each of {len(damaged.chunks)} chunk headers (seed {seed})',
+                 headers_flipped)
     report.check(f'bit flipped at {RANDOM_PLACES} random places (seed {seed})', flipped)
 
 

@@ -3,12 +3,15 @@
  * The krr tool as its user sees it: output, messages and exit statuses. Needs
  * KRR_TOOL and FAKE_VMLINUX in the environment.
  */
+#define _GNU_SOURCE                     /* memmem() */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common.h"
+#include "krr/format.h"
 
 static char *trace, *crashed, *foreign;
 
@@ -289,6 +292,28 @@ static void incomplete_traces_are_read_with_a_message(void **state)
     check(krr("console", crashed), 0, "", "incomplete trace");
 }
 
+/* The trailer and the index are as they should be, a chunk between is not. */
+static void info_tells_what_it_can_of_a_damaged_trace(void **state)
+{
+    /* Magic and type, as a header of a chunk of events begins. */
+    static const uint16_t begin[] = { KRR_CHUNK_MAGIC & 0xffff, KRR_CHUNK_MAGIC >> 16,
+                                      KRR_CHUNK_EVENTS };
+    char *data, *header, *path = temp_path("header.krr");
+    gsize length;
+
+    (void)state;
+    assert_true(g_file_get_contents(trace, &data, &length, NULL));
+    header = memmem(data, length, begin, sizeof(begin));
+    assert_non_null(header);
+    header[sizeof(KrrChunkHeader) - 1] ^= 4;
+    assert_true(g_file_set_contents(path, data, length, NULL));
+    check(krr("info", path), 0, "it broke", "damaged at byte");
+    check(krr("info --json", path), 0, "\"complete\": false", "damaged at byte");
+    check(krr("info --json", path), 0, "\"records\": 500", "damaged at byte");
+    g_free(data);
+    g_free(path);
+}
+
 static void gdb_commands_connect_to_the_port(void **state)
 {
     (void)state;
@@ -325,6 +350,7 @@ int main(void)
         cmocka_unit_test(unreadable_traces_are_status_1),
         cmocka_unit_test(info_shows_machine_and_end),
         cmocka_unit_test(info_json_can_be_parsed),
+        cmocka_unit_test(info_tells_what_it_can_of_a_damaged_trace),
         cmocka_unit_test(dump_prints_one_line_per_record),
         cmocka_unit_test(symbols_need_a_file_with_symbols),
         cmocka_unit_test(call_sites_are_named_where_the_kernel_was_moved_to),
