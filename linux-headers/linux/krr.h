@@ -27,7 +27,7 @@
 #define _LINUX_KRR_H
 
 #define KRR_ABI_MAGIC		0x3152524b	/* "KRR1", little endian */
-#define KRR_ABI_VERSION		1
+#define KRR_ABI_VERSION		2
 
 #define KRR_PCI_VENDOR_ID	0x1234
 #define KRR_PCI_DEVICE_ID	0x4b52
@@ -62,7 +62,8 @@
 #define KRR_KIND_WAKE		4	/* struct krr_trap: interrupt out of a halt */
 #define KRR_KIND_EXCEPTION	5	/* struct krr_trap: in kernel mode */
 #define KRR_KIND_HANDOFF	6	/* no payload: lock given away at a safepoint */
-#define KRR_KIND_RESUME		7	/* struct krr_resume: lock got back */
+#define KRR_KIND_RESUME		7	/* struct krr_resume: lock got back there, after a halt, or
+					 * for the first time: at the start nobody owns it */
 /* Inputs written by hooks in the guest. */
 #define KRR_KIND_USER_VALUE	16	/* struct krr_value: one load from user memory */
 #define KRR_KIND_USER_BYTES	17	/* struct krr_bytes: copy from user memory */
@@ -106,8 +107,8 @@
 #define KRR_BELL_FULL		2	/* the ring is full; returns when there is room */
 #define KRR_BELL_END		3	/* the END record is in the ring; returns when it is in the file */
 #define KRR_BELL_BROKEN		4	/* recorder found an error, argument = KRR_END_*; recording ends */
-#define KRR_BELL_WAIT		5	/* sleep until the lock may be free */
-#define KRR_BELL_WAKE		6	/* wake a waiter, argument = vCPU */
+#define KRR_BELL_WAIT		5	/* sleep until the next wake of this vCPU; may return early */
+#define KRR_BELL_WAKE		6	/* ends the sleep of vCPU argument, or its next one */
 #define KRR_BELL_REFUSE		7	/* guest cannot start, argument = KRR_REFUSE_* */
 
 #define KRR_REQUEST_START	1
@@ -164,10 +165,33 @@
 #define KRR_AREA_OWNER		12
 #define KRR_AREA_THROTTLE	16
 #define KRR_AREA_VCPU		20
+#define KRR_AREA_LAST		24
+#define KRR_AREA_NOW		32
+#define KRR_AREA_STRETCH	(56 + 8 * (2 * KRR_TIME_BUCKETS + 2 + 3))
+#define KRR_AREA_STRETCH_SITE	(KRR_AREA_STRETCH + 8)
+#define KRR_SHARED_LOCK		192
+#define KRR_TIME_BUCKETS	36
 #define KRR_AREA_STACK		(KRR_AREA_SIZE - 16)	/* initial recorder RSP */
 
 #ifndef __ASSEMBLY__
 #include <linux/types.h>
+
+/*
+ * The kernel-entry lock; linux/krr-lock.h has the code and says how it works. All
+ * of it is 0 when a recording starts: nobody owns it.
+ */
+#define KRR_LOCK_QUEUE	128	/* a power of two, more than there can be participants */
+struct krr_lock {
+	__u32 word;		/* owner, head of the queue, whether that sleeps */
+	__u32 bypassed;		/* slices that have passed the head; written by the owner */
+	__u64 since;		/* clock when the head became the head */
+	__u64 previous;		/* KRR_PREVIOUS() of the last release; owner */
+	__u64 reserved0[5];
+	__u32 next;		/* ticket for the next who queues */
+	__u32 serving;		/* ticket of the head */
+	__u64 reserved1[7];
+	__u32 queue[KRR_LOCK_QUEUE];	/* who has the ticket that ends in this number */
+};
 
 /*
  * First page of BAR2. Constant fields are written by QEMU before the guest
@@ -186,23 +210,19 @@ struct krr_shared {
 	__u64 tsc_khz;		/* 0 unknown; guest, before PARK */
 	__u64 reserved0[2];
 
-	/* the kernel-entry lock */
-	__u32 lock;		/* 0 free, else owner's vCPU + 1; KRR_MAX_VCPUS + 1 = device group */
-	__u32 lock_waiters;	/* vCPUs that wait or sleep for it */
-	__u64 lock_previous;	/* KRR_PREVIOUS() of the last release */
-	__u64 reserved1[6];
-
 	/* the ring: positions in bytes, counted on and on from 0; the place in
 	 * the ring is position & (ring_size - 1) */
 	__u64 ring_head;	/* end of the last whole record; owner of the lock */
 	__u64 reserved2[7];
 	__u64 ring_tail;	/* what QEMU has taken out; QEMU */
 	__u64 reserved3[7];
+
+	struct krr_lock lock;
 };
 
 /* What the guest tells about itself, written before PARK: the trace repeats it.
  * In the first page of BAR2, KRR_GUEST_OFFSET bytes from its start. */
-#define KRR_GUEST_OFFSET	512
+#define KRR_GUEST_OFFSET	2048
 struct krr_guest {
 	char  release[64];	/* utsname, NUL padded */
 	__u8  build_id[20];	/* of vmlinux; zeroes unknown */
@@ -221,6 +241,29 @@ enum krr_reg {
 	KRR_ENTRY_WORDS
 };
 
+/* Why a vCPU gave the lock away at a safepoint. */
+enum krr_handoff {
+	KRR_HANDOFF_WAIT,	/* it waits for something (cpu_relax) */
+	KRR_HANDOFF_RESCHED,	/* it might be preempted here, and the slice was not short */
+	KRR_HANDOFF_LONG,	/* the slice was long */
+	KRR_HANDOFF_REASONS
+};
+
+/*
+ * What a vCPU did with the lock, in cycles of its TSC. Bucket n of a histogram counts
+ * times of 2^n to 2^(n+1) - 1 cycles; the last one longer ones too. Also in the
+ * trace's statistics.
+ */
+struct krr_times {
+	__u64 held[KRR_TIME_BUCKETS];	/* slices, by length */
+	__u64 waited[KRR_TIME_BUCKETS];	/* waits for the lock, by length */
+	__u64 held_cycles;
+	__u64 waited_cycles;
+	__u64 handoffs[KRR_HANDOFF_REASONS];
+	__u64 stretch;		/* the longest without a safepoint, and ... */
+	__u64 stretch_site;	/* ... the address behind the call of the hook at its end */
+};
+
 /* One vCPU's slot in BAR2; only this vCPU and, while it is stopped, QEMU write it. */
 struct krr_area {
 	__u64 ordinal;		/* safepoints passed since the start */
@@ -228,7 +271,12 @@ struct krr_area {
 	__u32 owner;		/* 1 while this vCPU owns the lock */
 	__u32 throttle;		/* safepoints until the next window */
 	__u32 vcpu;
-	__u64 reserved[5];
+	__u64 last;		/* clock at the last safepoint or start of the slice */
+	__u64 now;		/* clock at this one */
+	__u64 slice;		/* clock at the start of the slice */
+	__u32 text;		/* generation of the kernel's text that this vCPU has seen */
+	__u32 reserved;
+	struct krr_times times;
 	__u64 entry[KRR_ENTRY_WORDS];	/* words of this vCPU's last ENTRY */
 };
 
@@ -371,7 +419,9 @@ krr_frame_digest(const __u64 *words)
 
 #define KRR_ASSERT(name, cond) \
 	typedef char krr_assert_##name[(cond) ? 1 : -1] __attribute__((unused))
-KRR_ASSERT(shared_size, sizeof(struct krr_shared) == 256);
+KRR_ASSERT(shared_size, sizeof(struct krr_shared) == 832);
+KRR_ASSERT(lock_queue, KRR_LOCK_QUEUE > KRR_MAX_VCPUS);
+KRR_ASSERT(shared_lock, __builtin_offsetof(struct krr_shared, lock.word) == KRR_SHARED_LOCK);
 KRR_ASSERT(guest_size, sizeof(struct krr_guest) == 88);
 KRR_ASSERT(record_size, sizeof(struct krr_record) == 16);
 KRR_ASSERT(bytes_size, sizeof(struct krr_bytes) == 16);
@@ -385,6 +435,12 @@ KRR_ASSERT(area_state, __builtin_offsetof(struct krr_area, state) == KRR_AREA_ST
 KRR_ASSERT(area_owner, __builtin_offsetof(struct krr_area, owner) == KRR_AREA_OWNER);
 KRR_ASSERT(area_throttle, __builtin_offsetof(struct krr_area, throttle) == KRR_AREA_THROTTLE);
 KRR_ASSERT(area_vcpu, __builtin_offsetof(struct krr_area, vcpu) == KRR_AREA_VCPU);
+KRR_ASSERT(area_last, __builtin_offsetof(struct krr_area, last) == KRR_AREA_LAST);
+KRR_ASSERT(area_now, __builtin_offsetof(struct krr_area, now) == KRR_AREA_NOW);
+KRR_ASSERT(area_stretch,
+	   __builtin_offsetof(struct krr_area, times.stretch) == KRR_AREA_STRETCH);
+KRR_ASSERT(area_stretch_site,
+	   __builtin_offsetof(struct krr_area, times.stretch_site) == KRR_AREA_STRETCH_SITE);
 KRR_ASSERT(area_fits, sizeof(struct krr_area) <= 0x800);
 #undef KRR_ASSERT
 

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel-entry lock.
+ *
+ * A vCPU in kernel mode owns it; user mode and idle own nothing. It lies in memory
+ * that all vCPUs and QEMU share. Guest and tests compile this one piece of code; the
+ * model of it that is checked by spin is tests/krr/model/lock.pml.
+ *
+ * Uncontended, it costs one atomic instruction to take it and one to give it up.
+ * Who finds it taken gets a ticket and queues. The first in the queue is the
+ * head, whose name stands in the lock word itself. Until the head has waited for
+ * KRR_LOCK_PATIENCE others may still take a free lock past it, above all the
+ * last owner, whose caches are warm: a vCPU that makes many short system calls keeps the lock
+ * for a while, in place of a hand-over at each of them. After that the owner gives
+ * the lock to the head directly. A head that sleeps may be passed for longer,
+ * while it wakes up, but never more than KRR_LOCK_BYPASS times. So who has k others before it in
+ * the queue gets the lock after at most (k + 1) * (KRR_LOCK_BYPASS + 1) slices.
+ *
+ * A participant is known by its id: a vCPU by its number, QEMU's device group by
+ * KRR_MAX_VCPUS. The file that includes this one defines before:
+ *
+ *   struct krr_lock_user                          the participant; opaque here
+ *   krr_lock_over(user)          bool             give up: there is no lock any more
+ *   krr_lock_sleep(user)                          until a wake; may return early
+ *   krr_lock_wake(user, id)                       ends the sleep of id, now or its next
+ *   krr_lock_clock()             __u64            cycles, of any clock that goes on
+ *   krr_lock_pause()                              between two looks
+ *   KRR_LOCK_CODE                                 static inline, with attributes
+ */
+#ifndef _LINUX_KRR_LOCK_H
+#define _LINUX_KRR_LOCK_H
+
+#include <linux/krr.h>
+
+/* Cycles for which a head that is awake is passed by; 20 to 30 microseconds. */
+#ifndef KRR_LOCK_PATIENCE
+#define KRR_LOCK_PATIENCE	(1U << 16)
+#endif
+/* Slices of others that pass a head at most. */
+#ifndef KRR_LOCK_BYPASS
+#define KRR_LOCK_BYPASS		1024U
+#endif
+/* Cycles of looking before a sleep. */
+#ifndef KRR_LOCK_SPIN
+#define KRR_LOCK_SPIN		(1U << 18)
+#endif
+/* Looks that find the lock free in a row, before a head takes it: the last owner
+ * may be on its way back. */
+#ifndef KRR_LOCK_FREE_LOOKS
+#define KRR_LOCK_FREE_LOOKS	16U
+#endif
+
+/* Names in lock word and queue: the id and one; 0 is nobody. */
+#define KRR_LOCK_NAME(id)	((id) + 1U)
+#define KRR_LOCK_OWNER(word)	((word) & 0xffU)
+#define KRR_LOCK_HEAD(word)	((word) >> 8 & 0xffU)
+#define KRR_LOCK_HEAD_IS(name)	((name) << 8)
+#define KRR_LOCK_ASLEEP		0x10000U	/* in the word: the head sleeps */
+#define KRR_LOCK_SLEEPER	0x100U		/* in the queue: this one sleeps */
+
+KRR_LOCK_CODE __u32 krr_lock_load(const __u32 *p)
+{
+	return __atomic_load_n(p, __ATOMIC_SEQ_CST);
+}
+
+KRR_LOCK_CODE bool krr_lock_swap(__u32 *p, __u32 from, __u32 to)
+{
+	return __atomic_compare_exchange_n(p, &from, to, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_SEQ_CST);
+}
+
+/* Makes the one with @ticket the head, unless somebody else has done so. The head
+ * before it is gone. */
+KRR_LOCK_CODE void krr_lock_promote(struct krr_lock *lock, __u32 ticket)
+{
+	__u32 *place = &lock->queue[ticket % KRR_LOCK_QUEUE];
+	__u32 name = krr_lock_load(place);
+
+	if (!name || !krr_lock_swap(place, name, 0))
+		return;
+	__atomic_store_n(&lock->since, krr_lock_clock(), __ATOMIC_RELAXED);
+	__atomic_fetch_or(&lock->word,
+			  KRR_LOCK_HEAD_IS(name & 0xffU) |
+			  (name & KRR_LOCK_SLEEPER ? KRR_LOCK_ASLEEP : 0),
+			  __ATOMIC_SEQ_CST);
+}
+
+/* Takes a free lock, past the head if there is one. */
+KRR_LOCK_CODE bool krr_lock_try(struct krr_lock *lock, __u32 id)
+{
+	__u32 word = 0;
+
+	if (__atomic_compare_exchange_n(&lock->word, &word, KRR_LOCK_NAME(id), false,
+					__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		return true;
+	if (KRR_LOCK_OWNER(word) ||
+	    !krr_lock_swap(&lock->word, word, word | KRR_LOCK_NAME(id)))
+		return false;
+	__atomic_store_n(&lock->bypassed, krr_lock_load(&lock->bypassed) + 1,
+			 __ATOMIC_RELAXED);
+	return true;
+}
+
+/* What the head does; @looks counts its looks at a free lock. True: it owns it. */
+KRR_LOCK_CODE bool krr_lock_head_look(struct krr_lock *lock, __u32 id, __u32 word,
+				      __u32 *looks, __u32 *bypassed)
+{
+	__u32 now = krr_lock_load(&lock->bypassed);
+
+	if (KRR_LOCK_OWNER(word) || now != *bypassed) {
+		*bypassed = now;
+		*looks = 0;
+		return false;
+	}
+	return ++*looks >= KRR_LOCK_FREE_LOOKS &&
+	       krr_lock_swap(&lock->word, word, KRR_LOCK_NAME(id));
+}
+
+/* Sleeps, as head or in the queue, unless that is not what it is any more. */
+KRR_LOCK_CODE void krr_lock_doze(struct krr_lock *lock, struct krr_lock_user *user,
+				 __u32 id, __u32 word, __u32 *place)
+{
+	__u32 name = KRR_LOCK_NAME(id);
+
+	if (KRR_LOCK_HEAD(word) == name) {
+		if (KRR_LOCK_OWNER(word) &&
+		    krr_lock_swap(&lock->word, word, word | KRR_LOCK_ASLEEP))
+			krr_lock_sleep(user);
+	} else if (krr_lock_swap(place, name, name | KRR_LOCK_SLEEPER)) {
+		krr_lock_sleep(user);
+		krr_lock_swap(place, name | KRR_LOCK_SLEEPER, name);
+	}
+}
+
+/* Queues. False: it is over, and so is the queue. */
+KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *user,
+				  __u32 id)
+{
+	__u32 name = KRR_LOCK_NAME(id), looks = 0, bypassed = 0;
+	__u32 ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_SEQ_CST);
+	__u32 *place = &lock->queue[ticket % KRR_LOCK_QUEUE];
+	__u64 start = krr_lock_clock();
+
+	__atomic_store_n(place, name, __ATOMIC_SEQ_CST);
+	for (;;) {
+		__u32 word = krr_lock_load(&lock->word);
+
+		if (KRR_LOCK_OWNER(word) == name)
+			break;
+		if (krr_lock_over(user))
+			return false;
+		if (KRR_LOCK_HEAD(word) == name) {
+			if (krr_lock_head_look(lock, id, word, &looks, &bypassed))
+				break;
+		} else if (krr_lock_load(&lock->serving) == ticket) {
+			krr_lock_promote(lock, ticket);
+			continue;
+		}
+		if (krr_lock_clock() - start > KRR_LOCK_SPIN) {
+			krr_lock_doze(lock, user, id, word, place);
+			start = krr_lock_clock();
+		}
+		krr_lock_pause();
+	}
+	__atomic_store_n(&lock->bypassed, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&lock->serving, ticket + 1, __ATOMIC_SEQ_CST);
+	krr_lock_promote(lock, ticket + 1);
+	return true;
+}
+
+/**
+ * krr_lock_take - takes the lock; the caller does not own it
+ *
+ * False: it was given up because krr_lock_over() said so.
+ */
+KRR_LOCK_CODE bool krr_lock_take(struct krr_lock *lock, struct krr_lock_user *user,
+				 __u32 id)
+{
+	return krr_lock_try(lock, id) || krr_lock_queue(lock, user, id);
+}
+
+/* Is it time to give the lock to the head of @word? */
+KRR_LOCK_CODE bool krr_lock_due(const struct krr_lock *lock, __u32 word)
+{
+	__u64 since = __atomic_load_n(&lock->since, __ATOMIC_RELAXED);
+
+	if (krr_lock_load(&lock->bypassed) >= KRR_LOCK_BYPASS)
+		return true;
+	return !(word & KRR_LOCK_ASLEEP) &&
+	       krr_lock_clock() - since > KRR_LOCK_PATIENCE;
+}
+
+/* Gives the lock up: to the head if it is @due or its turn, else to anybody. */
+KRR_LOCK_CODE void krr_lock_give(struct krr_lock *lock, struct krr_lock_user *user,
+				 bool due)
+{
+	__u32 word = krr_lock_load(&lock->word), next, head;
+
+	do {
+		head = KRR_LOCK_HEAD(word);
+		if (!head)
+			next = 0;
+		else if (due || krr_lock_due(lock, word))
+			next = head;
+		else
+			next = KRR_LOCK_HEAD_IS(head);
+	} while (!__atomic_compare_exchange_n(&lock->word, &word, next, false,
+					      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	if (word & KRR_LOCK_ASLEEP)
+		krr_lock_wake(user, head - 1);
+}
+
+/* krr_lock_release - gives the lock up; the caller owns it */
+KRR_LOCK_CODE void krr_lock_release(struct krr_lock *lock, struct krr_lock_user *user)
+{
+	krr_lock_give(lock, user, false);
+}
+
+/* krr_lock_hand_over - the same, in favour of the head */
+KRR_LOCK_CODE void krr_lock_hand_over(struct krr_lock *lock, struct krr_lock_user *user)
+{
+	krr_lock_give(lock, user, true);
+}
+
+/* Does somebody wait, who would get the lock by a hand-over? */
+KRR_LOCK_CODE bool krr_lock_wanted(const struct krr_lock *lock)
+{
+	return KRR_LOCK_HEAD(krr_lock_load(&lock->word)) != 0;
+}
+
+#endif /* _LINUX_KRR_LOCK_H */
