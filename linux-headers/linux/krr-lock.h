@@ -69,20 +69,35 @@ KRR_LOCK_CODE bool krr_lock_swap(__u32 *p, __u32 from, __u32 to)
 					   __ATOMIC_SEQ_CST);
 }
 
-/* Makes the one with @ticket the head, unless somebody else has done so. The head
- * before it is gone. */
+/*
+ * Makes the one with @ticket the head, if it has queued; the caller is the owner and
+ * says before that this ticket is served.
+ *
+ * Each place is written by the one that waits there, and by nobody else. It writes its
+ * place, or that it sleeps, and then looks at the ticket that is served; here it is the other
+ * way round. So one of the two sees what the other has written.
+ */
 KRR_LOCK_CODE void krr_lock_promote(struct krr_lock *lock, __u32 ticket)
 {
-	__u32 *place = &lock->queue[ticket % KRR_LOCK_QUEUE];
-	__u32 name = krr_lock_load(place);
+	__u32 name = krr_lock_load(&lock->queue[ticket % KRR_LOCK_QUEUE]);
 
-	if (!name || !krr_lock_swap(place, name, 0))
+	if (!name)
 		return;
 	__atomic_store_n(&lock->since, krr_lock_clock(), __ATOMIC_RELAXED);
 	__atomic_fetch_or(&lock->word,
 			  KRR_LOCK_HEAD_IS(name & 0xffU) |
 			  (name & KRR_LOCK_SLEEPER ? KRR_LOCK_ASLEEP : 0),
 			  __ATOMIC_SEQ_CST);
+}
+
+/*
+ * The same for oneself: the owner before may have been there too early. Fails if it was
+ * not, or somebody takes or gives the lock; the caller looks again.
+ */
+KRR_LOCK_CODE void krr_lock_step_forward(struct krr_lock *lock, __u32 id, __u32 word)
+{
+	__atomic_store_n(&lock->since, krr_lock_clock(), __ATOMIC_RELAXED);
+	krr_lock_swap(&lock->word, word, word | KRR_LOCK_HEAD_IS(KRR_LOCK_NAME(id)));
 }
 
 /* Takes a free lock, past the head if there is one. */
@@ -116,20 +131,25 @@ KRR_LOCK_CODE bool krr_lock_head_look(struct krr_lock *lock, __u32 id, __u32 wor
 	       krr_lock_swap(&lock->word, word, KRR_LOCK_NAME(id));
 }
 
-/* Sleeps, as head or in the queue, unless that is not what it is any more. */
-KRR_LOCK_CODE void krr_lock_doze(struct krr_lock *lock, struct krr_lock_user *user,
-				 __u32 id, __u32 word, __u32 *place)
+/* Sleeps as the head, unless @word is old. */
+KRR_LOCK_CODE void krr_lock_doze_head(struct krr_lock *lock, struct krr_lock_user *user,
+				      __u32 word)
 {
-	__u32 name = KRR_LOCK_NAME(id);
-
-	if (KRR_LOCK_HEAD(word) == name) {
-		if (KRR_LOCK_OWNER(word) &&
-		    krr_lock_swap(&lock->word, word, word | KRR_LOCK_ASLEEP))
-			krr_lock_sleep(user);
-	} else if (krr_lock_swap(place, name, name | KRR_LOCK_SLEEPER)) {
+	if (KRR_LOCK_OWNER(word) &&
+	    krr_lock_swap(&lock->word, word, word | KRR_LOCK_ASLEEP))
 		krr_lock_sleep(user);
-		krr_lock_swap(place, name | KRR_LOCK_SLEEPER, name);
-	}
+}
+
+/* Sleeps in the queue, unless it is this one's turn. */
+KRR_LOCK_CODE void krr_lock_doze(struct krr_lock *lock, struct krr_lock_user *user,
+				 __u32 id, __u32 ticket)
+{
+	__u32 *place = &lock->queue[ticket % KRR_LOCK_QUEUE];
+
+	__atomic_store_n(place, KRR_LOCK_NAME(id) | KRR_LOCK_SLEEPER, __ATOMIC_SEQ_CST);
+	if (krr_lock_load(&lock->serving) != ticket)
+		krr_lock_sleep(user);
+	__atomic_store_n(place, KRR_LOCK_NAME(id), __ATOMIC_SEQ_CST);
 }
 
 /* Queues. False: it is over, and so is the queue. */
@@ -153,15 +173,18 @@ KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *u
 			if (krr_lock_head_look(lock, id, word, &looks, &bypassed))
 				break;
 		} else if (krr_lock_load(&lock->serving) == ticket) {
-			krr_lock_promote(lock, ticket);
-			continue;
+			krr_lock_step_forward(lock, id, word);
 		}
 		if (krr_lock_clock() - start > KRR_LOCK_SPIN) {
-			krr_lock_doze(lock, user, id, word, place);
+			if (KRR_LOCK_HEAD(word) == name)
+				krr_lock_doze_head(lock, user, word);
+			else
+				krr_lock_doze(lock, user, id, ticket);
 			start = krr_lock_clock();
 		}
 		krr_lock_pause();
 	}
+	__atomic_store_n(place, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&lock->bypassed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&lock->serving, ticket + 1, __ATOMIC_SEQ_CST);
 	krr_lock_promote(lock, ticket + 1);
