@@ -81,6 +81,10 @@ static inline bool krr_dma_store(struct MemoryRegion *mr, uint64_t offset,
            krr_record_dma_store(mr, offset, value, size, swap);
 }
 
+/* A thread wants @cpu's thread to leave what it is in: so it must not sleep for the
+ * kernel-entry lock. Any thread. */
+void krr_record_kicked(struct CPUState *cpu);
+
 /* ---- replay: vCPU scheduler (accel/tcg) ---- */
 
 /* Exit code of cpu_exec(): the scheduler has to decide who runs on. Above

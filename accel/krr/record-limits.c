@@ -20,6 +20,7 @@
 #include "hw/krr/krr-pci.h"
 #include "krr-hooks.h"
 #include "record.h"
+#include "record-wait.h"
 
 /* ---- before the machine is built ---- */
 
@@ -186,10 +187,6 @@ bool krr_record_check_machine(Error **errp)
                    "most; set -smp maxcpus to the number of vCPUs", KRR_MAX_VCPUS);
         return false;
     }
-    if (smp->cpus > 1) {
-        error_setg(errp, "recording more than one vCPU is not supported yet; say -smp 1");
-        return false;
-    }
     if (current_machine->ram && qemu_ram_is_shared(current_machine->ram->ram_block)) {
         error_setg(errp, "guest memory is shared with other processes, which write it "
                    "unseen; say share=off");
@@ -249,6 +246,9 @@ static void memory_notify_add(MemoryListener *listener, MemoryRegionSection *sec
 static void port_notify_add(MemoryListener *listener, MemoryRegionSection *section,
                             bool match_data, uint64_t data, EventNotifier *e)
 {
+    if (krr_wait_owns(e)) {
+        return;     /* a doorbell */
+    }
     notify_add(section, KRR_SPACE_PORT);
 }
 

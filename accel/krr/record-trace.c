@@ -17,6 +17,7 @@
 #include "krr-hooks.h"
 #include "record.h"
 #include "record-trace.h"
+#include "record-wait.h"
 
 #define POLL_US     5000        /* how often the ring is drained */
 #define FLUSH_US    100000      /* a killed QEMU loses no more than this */
@@ -64,6 +65,7 @@ void krr_trace_close_areas(void)
         }
     }
     qatomic_set(&trace.ring.shared->state, KRR_STATE_OFF);
+    krr_wait_wake_all();
 }
 
 /* Nobody appends at this moment, or nobody cares for what he appends. */
@@ -365,6 +367,8 @@ bool krr_trace_begin(const char *path, int64_t park_time, KrrSnapshotFn snapshot
         return false;
     }
     empty_ring();
+    /* Whoever waited in the queue of an earlier recording has left it: all stand still. */
+    memset(&trace.ring.shared->lock, 0, sizeof(trace.ring.shared->lock));
     if (!snapshot(trace.writer, opaque, errp)) {
         krr_writer_free(trace.writer);
         trace.writer = NULL;

@@ -32,6 +32,7 @@
 #include "krr-hooks.h"
 #include "record.h"
 #include "record-trace.h"
+#include "record-wait.h"
 
 #define STOP_TIMEOUT_MS     10000   /* for the guest to end what it was asked to end */
 
@@ -236,8 +237,7 @@ static void bell_broken(CPUState *cpu, uint32_t reason)
 static void bell_refuse(uint32_t reason)
 {
     static const char *const texts[] = {
-        [KRR_REFUSE_VCPUS] = "not all vCPUs are online, or there is more than one "
-                             "(recording more than one vCPU is not supported yet)",
+        [KRR_REFUSE_VCPUS] = "not all vCPUs are online",
         [KRR_REFUSE_MEMTYPE] = "the krr device's memory cannot be mapped write-back",
         [KRR_REFUSE_ABI] = "the recorder in its kernel has another version than QEMU's",
         [KRR_REFUSE_CPU] = "a CPU feature that the recorder relies on is missing, or one "
@@ -260,9 +260,18 @@ void krr_record_doorbell(CPUState *cpu, uint32_t value)
     if (!rec.shared) {
         return;
     }
-    if (bell == KRR_BELL_FULL) {
+    switch (bell) {
+    case KRR_BELL_FULL:
         krr_trace_make_room();
         return;
+    case KRR_BELL_WAIT:
+        krr_wait_sleep(cpu);
+        return;
+    case KRR_BELL_WAKE:
+        krr_wait_wake(argument);        /* where KVM does not do it */
+        return;
+    default:
+        break;
     }
     BQL_LOCK_GUARD();
     switch (bell) {
@@ -279,8 +288,7 @@ void krr_record_doorbell(CPUState *cpu, uint32_t value)
         bell_refuse(argument);
         break;
     default:
-        /* WAIT and WAKE belong to several vCPUs, which are refused; others are noise. */
-        break;
+        break;          /* noise */
     }
 }
 
@@ -475,6 +483,7 @@ void krr_record_machine_ready(void)
         exit(1);
     }
     rec.stop_timer = timer_new_ms(QEMU_CLOCK_REALTIME, stop_timeout, NULL);
+    krr_wait_watch();
     qemu_add_exit_notifier(&exit_notifier);
     qemu_add_vm_change_state_handler(run_state_changed, NULL);
 }

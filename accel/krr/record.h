@@ -4,6 +4,7 @@
  *
  *   record.c           a recording from its start to its end
  *   record-trace.c     ring and file
+ *   record-wait.c      vCPUs that wait for the kernel-entry lock
  *   record-snapshot.c  what comes before the first record
  *   record-io.c        device accesses of vCPUs
  *   record-dma.c       device writes into guest memory

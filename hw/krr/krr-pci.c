@@ -16,6 +16,8 @@
 #include "migration/vmstate.h"
 #include "accel/krr/krr-hooks.h"
 #include "accel/krr/record.h"
+#include "accel/krr/record-wait.h"
+#include "hw/boards.h"
 #include "krr-pci.h"
 
 /*
@@ -113,6 +115,9 @@ static void krr_pci_realize(PCIDevice *pci, Error **errp)
 
     pci->config[PCI_INTERRUPT_PIN] = 1;
     memory_region_init_io(&s->pio, OBJECT(s), &pio_ops, s, "krr-doorbells", KRR_PIO_SIZE);
+    if (!krr_wait_init(&s->pio, current_machine->smp.cpus, errp)) {
+        return;
+    }
     if (!memory_region_init_ram(&s->shared, OBJECT(s), "krr-shared",
                                 krr_record_shared_size(), errp)) {
         return;

@@ -227,6 +227,10 @@ KRR_LOCK_CODE void krr_lock_give(struct krr_lock *lock, struct krr_lock_user *us
 			next = head;
 		else
 			next = KRR_LOCK_HEAD_IS(head);
+		/* A head that is woken without getting the lock has its patience anew. */
+		if (KRR_LOCK_HEAD(next) && word & KRR_LOCK_ASLEEP)
+			__atomic_store_n(&lock->since, krr_lock_clock(),
+					 __ATOMIC_RELAXED);
 	} while (!__atomic_compare_exchange_n(&lock->word, &word, next, false,
 					      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
 	if (word & KRR_LOCK_ASLEEP)

@@ -159,6 +159,12 @@
  * RF. Cleared in a safepoint's frame, masked in digests and comparisons. */
 #define KRR_FLAGS_MASK		0x108d5
 
+/* Why a vCPU gave the lock away at a safepoint. */
+#define KRR_HANDOFF_WAIT	0	/* it waits for something (cpu_relax) */
+#define KRR_HANDOFF_RESCHED	1	/* it might be preempted here, and the slice was not short */
+#define KRR_HANDOFF_LONG	2	/* the slice was long */
+#define KRR_HANDOFF_REASONS	3
+
 /* Offsets for assembly; checked against the structures below. */
 #define KRR_AREA_ORDINAL	0
 #define KRR_AREA_STATE		8
@@ -239,14 +245,6 @@ enum krr_reg {
 	KRR_CR2,				/* page faults, else unchanged */
 	KRR_DR6,				/* debug exceptions, else unchanged */
 	KRR_ENTRY_WORDS
-};
-
-/* Why a vCPU gave the lock away at a safepoint. */
-enum krr_handoff {
-	KRR_HANDOFF_WAIT,	/* it waits for something (cpu_relax) */
-	KRR_HANDOFF_RESCHED,	/* it might be preempted here, and the slice was not short */
-	KRR_HANDOFF_LONG,	/* the slice was long */
-	KRR_HANDOFF_REASONS
 };
 
 /*

@@ -393,10 +393,26 @@ static __always_inline bool krr_halt(void)
 			     : : "rax", "memory", "cc");		\
 } while (0)
 
-/* Here interrupts may arrive, if they are enabled: now and then, ... */
+/* Here interrupts may arrive, if they are enabled, and the lock may be given to who
+ * waits for it: now and then, ... */
 #define krr_safepoint()		KRR_SAFEPOINT(krr_safepoint_throttled)
-/* ... or if one is pending, for places where they have just been enabled. */
+/* ... the lock rather earlier, where the scheduler might preempt, ... */
+#define krr_safepoint_resched()	KRR_SAFEPOINT(krr_safepoint_preemptible)
+/* ... or at once, where the kernel waits for something that others do, ... */
+#define krr_safepoint_wait()	KRR_SAFEPOINT(krr_safepoint_waiting)
+/* ... or each interrupt that is pending, where they have just been enabled. */
 #define krr_safepoint_now()	KRR_SAFEPOINT(krr_safepoint_unthrottled)
+
+/* ---- text ---- */
+
+extern u32 krr_text_generation;
+
+/* The kernel's text has been changed: CPUs that come into the kernel look anew. */
+static __always_inline void krr_text_changed(void)
+{
+	if (krr_active())
+		krr_text_generation++;
+}
 
 /* ---- page tables ---- */
 

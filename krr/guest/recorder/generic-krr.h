@@ -45,7 +45,10 @@
 #define krr_broken(reason)			do { } while (0)
 #define krr_halt()				false
 #define krr_safepoint()				do { } while (0)
+#define krr_safepoint_resched()			do { } while (0)
+#define krr_safepoint_wait()			do { } while (0)
 #define krr_safepoint_now()			do { } while (0)
+#define krr_text_changed()			do { } while (0)
 
 #define krr_page_entry(entry, member)		(entry)
 

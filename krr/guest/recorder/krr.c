@@ -54,11 +54,16 @@ EXPORT_SYMBOL(krr_in_cpuid);
 EXPORT_SYMBOL(krr_in_msr);
 EXPORT_SYMBOL(krr_in_xcr);
 EXPORT_SYMBOL(krr_in_apic);
+EXPORT_SYMBOL(krr_safepoint_waiting);
+EXPORT_SYMBOL(krr_safepoint_preemptible);
 EXPORT_SYMBOL(krr_safepoint_throttled);
 EXPORT_SYMBOL(krr_safepoint_unthrottled);
 EXPORT_SYMBOL(krr_idle);
 
 struct krr_device krr_device __read_mostly;
+
+/* Changes of the kernel's text while hooks are live. */
+u32 krr_text_generation;
 
 /* Guards start and end. What the recording is for this code: */
 static DEFINE_MUTEX(krr_mutex);
@@ -124,18 +129,27 @@ void krr_end(u32 reason, u32 status, const char *text)
 	local_irq_restore(flags);
 }
 
-/* The CPU that was recorded: the only one, for now. */
-static bool still_on(void)
+static unsigned int count_on(void)
 {
-	return per_cpu(krr_on, cpumask_first(cpu_online_mask));
+	unsigned int cpu, on = 0;
+
+	for_each_online_cpu(cpu)
+		on += per_cpu(krr_on, cpu);
+	return on;
+}
+
+/* A CPU that comes into the kernel after the end notices it at the entry hook. */
+static void come_in(void *unused)
+{
 }
 
 /* After the end, whoever brought it about: makes the hooks NOPs again. */
 static void tidy_up(void)
 {
 	lockdep_assert_held(&krr_mutex);
-	if (krr_status != KRR_RECORDING || still_on())
+	if (krr_status != KRR_RECORDING || count_on() == num_online_cpus())
 		return;
+	on_each_cpu(come_in, NULL, 1);
 	static_branch_disable(&krr_active_key);
 	cpu_hotplug_enable();
 	krr_status = KRR_ENDED;
@@ -176,7 +190,7 @@ static void introduce_kernel(void)
 
 /*
  * Runs on each CPU, IRQs disabled. Behind the doorbell the recording, and each
- * replay, has begun.
+ * replay, has begun. Nobody owns the lock there, and all take it in turn.
  */
 static int park(void *unused)
 {
@@ -185,13 +199,13 @@ static int park(void *unused)
 
 	memset(area, 0, sizeof(*area));
 	area->vcpu = vcpu;
-	area->owner = 1;
-	krr_device.shared->lock_previous = KRR_PREVIOUS(vcpu, 0);
-	krr_device.shared->lock = vcpu + 1;
+	area->text = krr_text_generation;
 	krr_write_cr8(KRR_CR8_CLOSED);
 	WRITE_ONCE(area->state, KRR_STATE_ON);
 	this_cpu_write(krr_on, 1);
 	krr_bell(KRR_BELL_PARK, 0);
+	asm volatile(KRR_CALL(krr_acquire)
+		     : ASM_CALL_CONSTRAINT : : "memory", "cc");
 	return 0;
 }
 
@@ -217,10 +231,6 @@ static int check_machine(void)
 		       online, krr_device.shared->vcpus);
 		return refuse(KRR_REFUSE_VCPUS, -EBUSY);
 	}
-	if (online > 1) {
-		pr_err("not recording: more than one CPU is not supported yet, use -smp 1\n");
-		return refuse(KRR_REFUSE_VCPUS, -EOPNOTSUPP);
-	}
 	return 0;
 }
 
@@ -245,7 +255,7 @@ static int start_locked(void)
 	krr_status = KRR_RECORDING;
 	pr_info("recording\n");
 	err = stop_machine(park, NULL, cpu_online_mask);
-	if (!err && still_on())
+	if (!err && count_on() == num_online_cpus())
 		return 0;
 	/* QEMU did not take it; it says why. */
 	tidy_up();

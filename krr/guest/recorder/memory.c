@@ -181,15 +181,16 @@ static void add_stack(unsigned long from, unsigned long to, unsigned long sp)
 }
 
 /*
- * @sp is the current stack pointer. On the interrupt stack, the top word points
- * into the task's.
+ * @sp is the current stack pointer, on this CPU. On the interrupt stack, the top
+ * word points into the task's. What the others have on theirs is between two records,
+ * or none at all.
  */
 static void add_interrupt_stack(int cpu, unsigned long *sp)
 {
 	unsigned long top = (unsigned long)per_cpu(hardirq_stack_ptr, cpu) + sizeof(long);
 	unsigned long bottom = top - IRQ_STACK_SIZE;
 
-	if (*sp >= bottom && *sp < top) {
+	if (cpu == raw_smp_processor_id() && *sp >= bottom && *sp < top) {
 		add_stack(bottom, top, *sp);
 		*sp = *(unsigned long *)(top - sizeof(long));
 	} else {
@@ -203,9 +204,11 @@ static void add_entry_stacks(int cpu, unsigned long sp)
 	struct cpu_entry_area *area = get_cpu_entry_area(cpu);
 	unsigned long entry = (unsigned long)&area->entry_stack_page;
 	unsigned long ist = (unsigned long)&area->estacks;
+	unsigned long scratch = (unsigned long)&per_cpu(cpu_tss_rw, cpu).x86_tss.sp2;
 	unsigned long page;
 
 	add_virtual(KRR_MEMORY_DEAD_STACK, entry, entry + sizeof(area->entry_stack_page));
+	add_virtual(KRR_MEMORY_DEAD_STACK, scratch, scratch + sizeof(long));
 	if (sp >= ist && sp < ist + sizeof(area->estacks))
 		return;
 	for (page = ist; page < ist + sizeof(area->estacks); page += PAGE_SIZE) {
@@ -224,7 +227,10 @@ static void add_task(struct task_struct *task, unsigned long sp)
 	unsigned long stack = (unsigned long)task_stack_page(task);
 	unsigned long regs = (unsigned long)&fpu->fpstate->regs;
 
-	if (stack)
+	if (stack && task != current && task->on_cpu)
+		/* It comes in or goes out at this moment, or waits at a safepoint. */
+		add_virtual(KRR_MEMORY_DEAD_STACK, stack, stack + THREAD_SIZE);
+	else if (stack)
 		add_stack(stack, stack + THREAD_SIZE,
 			  task == current ? sp : task->thread.sp);
 	/* The usual place of FPU registers is found with the slabs. */
@@ -253,12 +259,14 @@ static void add_tasks(unsigned long sp)
  */
 const struct krr_memory *krr_memory_describe(unsigned long sp, unsigned long *number)
 {
-	int cpu = raw_smp_processor_id();
+	int cpu;
 
 	count = 0;
 	if (entries) {
-		add_entry_stacks(cpu, sp);
-		add_interrupt_stack(cpu, &sp);
+		for_each_online_cpu(cpu) {
+			add_entry_stacks(cpu, cpu == raw_smp_processor_id() ? sp : 0);
+			add_interrupt_stack(cpu, &sp);
+		}
 		add_tasks(sp);
 		add_pages();
 		if (count == room)

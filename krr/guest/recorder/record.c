@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The recorder proper: what the thunks run, on their own stack in the device's
- * memory, with CR8 closed or interrupts disabled.
+ * memory, with CR8 closed or interrupts disabled, while other CPUs do the same.
  *
  * All of it is noinstr: it runs in the middle of entry and exit code, and where
  * user access is allowed. It calls nothing, and writes nothing but the device's
@@ -15,17 +15,23 @@
 #include <asm/barrier.h>
 #include <asm/cmpxchg.h>
 #include <asm/ptrace.h>
+#include <asm/sync_core.h>
 #include <asm/trapnr.h>
 
 #include "recorder.h"
 
-/* Turns of waiting for the lock before the vCPU thread is put to sleep. */
-#define SPINS_BEFORE_WAIT	1000
+/*
+ * Cycles of a slice after which a vCPU gives the lock to who waits for it: 0.1
+ * milliseconds where it may be preempted, 1 millisecond where it may be in the
+ * middle of something that others then wait for.
+ */
+#define SLICE_RESCHED	(1ULL << 18)
+#define SLICE_LONG	(1ULL << 21)
 
-extern const char krr_safepoint_throttled_window[];
-extern const char krr_safepoint_throttled_closed[];
-extern const char krr_safepoint_unthrottled_window[];
-extern const char krr_safepoint_unthrottled_closed[];
+extern const char krr_safepoint_waiting_window[], krr_safepoint_waiting_closed[];
+extern const char krr_safepoint_preemptible_window[], krr_safepoint_preemptible_closed[];
+extern const char krr_safepoint_throttled_window[], krr_safepoint_throttled_closed[];
+extern const char krr_safepoint_unthrottled_window[], krr_safepoint_unthrottled_closed[];
 extern const char krr_idle_resume[];
 
 static __always_inline struct krr_area *this_area(void)
@@ -74,49 +80,98 @@ noinstr void __krr_broken(u32 reason)
 
 /* ---- the lock ---- */
 
-static __always_inline bool try_lock(struct krr_shared *shared, u32 vcpu)
+#define krr_lock_user	krr_area
+#define KRR_LOCK_CODE	static __always_inline
+
+static __always_inline bool krr_lock_over(const struct krr_area *area)
 {
-	return READ_ONCE(shared->lock) == 0 &&
-	       arch_cmpxchg(&shared->lock, 0, vcpu + 1) == 0;
+	return !is_on(area);
 }
 
-/* Sleeps in QEMU until the lock may be free. */
-static __always_inline void wait_for_lock(struct krr_shared *shared, u32 vcpu)
+static __always_inline void krr_lock_sleep(const struct krr_area *area)
 {
-	asm volatile("lock incl %0" : "+m" (shared->lock_waiters) : : "memory");
-	krr_bell(KRR_BELL_WAIT, vcpu);
-	asm volatile("lock decl %0" : "+m" (shared->lock_waiters) : : "memory");
+	krr_bell(KRR_BELL_WAIT, area->vcpu);
 }
 
-/* False if the recording ended meanwhile. */
+static __always_inline void krr_lock_wake(const struct krr_area *area, u32 vcpu)
+{
+	krr_bell(KRR_BELL_WAKE, vcpu);
+}
+
+/* RDTSC without the hook, which is for the kernel's own. */
+static __always_inline u64 krr_lock_clock(void)
+{
+	u32 low, high;
+
+	asm volatile("rdtsc" : "=a" (low), "=d" (high));
+	return (u64)high << 32 | low;
+}
+
+static __always_inline void krr_lock_pause(void)
+{
+	asm volatile("pause");
+}
+
+#include <linux/krr-lock.h>
+
+static __always_inline void count(u64 *histogram, u64 *sum, u64 cycles)
+{
+	u32 bucket = cycles ? 63 - __builtin_clzll(cycles) : 0;
+
+	histogram[min_t(u32, bucket, KRR_TIME_BUCKETS - 1)]++;
+	*sum += cycles;
+}
+
+/*
+ * Another CPU may have changed the kernel's text while this one did not look. It
+ * had no interrupt that would have made it look (text_poke_sync()), and may have
+ * fetched what was there before.
+ */
+static __always_inline void see_text(struct krr_area *area)
+{
+	u32 now = READ_ONCE(krr_text_generation);
+
+	if (area->text != now) {
+		area->text = now;
+		iret_to_self();
+	}
+}
+
+/* Takes the lock, with CR8 closed. False if the recording ended meanwhile. */
+static __always_inline bool take(struct krr_area *area)
+{
+	struct krr_times *times = &area->times;
+	u64 start = krr_lock_clock();
+
+	if (!krr_lock_take(&krr_device.shared->lock, area, area->vcpu))
+		return false;
+	area->owner = 1;
+	area->slice = area->last = krr_lock_clock();
+	count(times->waited, &times->waited_cycles, area->slice - start);
+	see_text(area);
+	return true;
+}
+
 static __always_inline bool lock(struct krr_area *area)
 {
-	struct krr_shared *shared = krr_device.shared;
-	unsigned int spins = 0;
-
 	krr_write_cr8(KRR_CR8_CLOSED);
-	while (!try_lock(shared, area->vcpu)) {
-		if (!is_on(area))
-			return false;
-		if (++spins % SPINS_BEFORE_WAIT)
-			asm volatile("pause");
-		else
-			wait_for_lock(shared, area->vcpu);
-	}
-	area->owner = 1;
-	return true;
+	return take(area);
+}
+
+/* The slice ends. */
+static __always_inline void let_go(struct krr_area *area)
+{
+	struct krr_times *times = &area->times;
+
+	count(times->held, &times->held_cycles, krr_lock_clock() - area->slice);
+	krr_device.shared->lock.previous = KRR_PREVIOUS(area->vcpu, area->ordinal);
+	area->owner = 0;
 }
 
 static __always_inline void unlock(struct krr_area *area)
 {
-	struct krr_shared *shared = krr_device.shared;
-
-	shared->lock_previous = KRR_PREVIOUS(area->vcpu, area->ordinal);
-	area->owner = 0;
-	/* Ordered before the look at the waiters: who comes later sees 0. */
-	arch_xchg(&shared->lock, 0);
-	if (READ_ONCE(shared->lock_waiters))
-		krr_bell(KRR_BELL_WAKE, area->vcpu);
+	let_go(area);
+	krr_lock_release(&krr_device.shared->lock, area);
 	krr_write_cr8(KRR_CR8_OPEN);
 }
 
@@ -266,6 +321,8 @@ static __always_inline bool between(unsigned long ip, const char *from, const ch
 	return ip >= (unsigned long)from && ip < (unsigned long)to;
 }
 
+#define IN_WINDOW(ip, thunk)	between(ip, thunk##_window, thunk##_closed)
+
 /*
  * If an interrupt came in the window of a safepoint: makes its frame one that
  * came before the safepoint, and says so. What the arithmetic flags are in the
@@ -273,11 +330,13 @@ static __always_inline bool between(unsigned long ip, const char *from, const ch
  */
 static __always_inline bool restart_safepoint(struct pt_regs *regs)
 {
-	if (between(regs->ip, krr_safepoint_throttled_window,
-		    krr_safepoint_throttled_closed))
+	if (IN_WINDOW(regs->ip, krr_safepoint_waiting))
+		regs->ip = (unsigned long)krr_safepoint_waiting;
+	else if (IN_WINDOW(regs->ip, krr_safepoint_preemptible))
+		regs->ip = (unsigned long)krr_safepoint_preemptible;
+	else if (IN_WINDOW(regs->ip, krr_safepoint_throttled))
 		regs->ip = (unsigned long)krr_safepoint_throttled;
-	else if (between(regs->ip, krr_safepoint_unthrottled_window,
-			 krr_safepoint_unthrottled_closed))
+	else if (IN_WINDOW(regs->ip, krr_safepoint_unthrottled))
 		regs->ip = (unsigned long)krr_safepoint_unthrottled;
 	else
 		return false;
@@ -369,7 +428,7 @@ static __always_inline void enter_kernel(struct krr_area *area,
 		close_area(area);
 		return;
 	}
-	previous = krr_device.shared->lock_previous;
+	previous = krr_device.shared->lock.previous;
 	if (user)
 		record_entry(area, frame, previous);
 	else
@@ -424,25 +483,72 @@ noinstr void krr_record_release(struct krr_frame *frame, u32 hook)
 		broken(area, KRR_END_NOT_OWNER);
 }
 
-/* After a halt that ended without an interrupt. */
-noinstr void krr_record_acquire(struct krr_frame *frame, u32 hook)
+static __always_inline void record_resume(struct krr_area *area, u32 site)
 {
-	struct krr_area *area = this_area();
-	struct krr_record *record;
+	struct krr_record *record = begin(area, KRR_KIND_RESUME, site,
+					  sizeof(struct krr_resume));
 	struct krr_resume *resume;
 
-	if (is_on(area) && area->owner)
-		return;
-	if (!is_on(area) || !lock(area)) {
-		close_area(area);
-		return;
-	}
-	record = begin(area, KRR_KIND_RESUME, site_of(frame), sizeof(*resume));
 	if (!record)
 		return;
 	resume = payload_of(record);
-	resume->previous = krr_device.shared->lock_previous;
+	resume->previous = krr_device.shared->lock.previous;
 	publish(record);
+}
+
+/* At the start, and after a halt that ended without an interrupt. */
+noinstr void krr_record_acquire(struct krr_frame *frame, u32 hook)
+{
+	struct krr_area *area = this_area();
+
+	if (is_on(area) && area->owner)
+		return;
+	if (!is_on(area) || !lock(area))
+		close_area(area);
+	else
+		record_resume(area, site_of(frame));
+}
+
+/* How long a slice must be for a hand-over at this kind of safepoint. */
+static __always_inline u64 least_slice(u32 why)
+{
+	switch (why) {
+	case KRR_HANDOFF_WAIT:
+		return 0;
+	case KRR_HANDOFF_RESCHED:
+		return SLICE_RESCHED;
+	default:
+		return SLICE_LONG;
+	}
+}
+
+/*
+ * At a safepoint, when another CPU waits for the lock: gives it away if it is time
+ * to, and waits for it in turn. Whatever interrupts have come for this CPU meanwhile
+ * are taken at its next safepoint.
+ */
+noinstr void krr_record_handoff(struct krr_frame *frame, u32 why)
+{
+	struct krr_shared *shared = krr_device.shared;
+	struct krr_area *area = this_area();
+	struct krr_record *record;
+
+	if (area->now - area->slice < least_slice(why) ||
+	    !krr_lock_wanted(&shared->lock))
+		return;
+	record = begin(area, KRR_KIND_HANDOFF, site_of(frame), 0);
+	if (!record)
+		return;
+	publish(record);
+	area->times.handoffs[why]++;
+	let_go(area);
+	krr_lock_hand_over(&shared->lock, area);
+	if (!take(area)) {
+		close_area(area);
+		return;
+	}
+	record_resume(area, site_of(frame));
+	area->throttle = 0;
 }
 
 /* RDI = reason, RSI = status, RDX = text or NULL. IRQs are disabled. */

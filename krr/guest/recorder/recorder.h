@@ -62,6 +62,9 @@ void krr_in_cpuid(void);
 void krr_in_msr(void);
 void krr_in_xcr(void);
 void krr_in_apic(void);
+void krr_acquire(void);
+void krr_safepoint_waiting(void);
+void krr_safepoint_preemptible(void);
 void krr_safepoint_throttled(void);
 void krr_safepoint_unthrottled(void);
 void krr_idle(void);
@@ -73,6 +76,7 @@ void krr_record_cpuid(struct krr_frame *frame, u32 kind);
 void krr_record_entry(struct krr_frame *frame, u32 hook);
 void krr_record_release(struct krr_frame *frame, u32 hook);
 void krr_record_acquire(struct krr_frame *frame, u32 hook);
+void krr_record_handoff(struct krr_frame *frame, u32 why);
 void krr_record_end(struct krr_frame *frame, u32 kind);
 
 /* memory.c */

@@ -21,15 +21,11 @@
 .endm
 
 /*
- * The flags are those of the caller's compare of krr_on, so repeating it
- * restores them. The pairs around the switch of the stack are in the form that
+ * Calls @function(registers, @argument) on the recorder's stack. RAX has to be in
+ * krr_scratch. The pairs around the switch of the stack are in the form that
  * objtool understands.
  */
-.macro KRR_THUNK name hook function
-	.balign	16
-SYM_START(\name, SYM_L_GLOBAL, SYM_A_NONE)
-	KRR_NOP	\hook
-	movq	%rax, PER_CPU_VAR(krr_scratch)
+.macro KRR_CALL_RECORDER function argument
 	movq	PER_CPU_VAR(krr_stack), %rax
 	movq	%rsp, (%rax)
 	movq	%rax, %rsp
@@ -45,7 +41,7 @@ SYM_START(\name, SYM_L_GLOBAL, SYM_A_NONE)
 	pushq	PER_CPU_VAR(krr_scratch)
 	movq	$0, PER_CPU_VAR(krr_scratch)
 	movq	%rsp, %rdi
-	movl	$\hook, %esi
+	movl	$\argument, %esi
 	call	\function
 	popq	%rax
 	popq	%rbx
@@ -58,18 +54,52 @@ SYM_START(\name, SYM_L_GLOBAL, SYM_A_NONE)
 	popq	%r10
 	popq	%r11
 	popq	%rsp
+.endm
+
+/* The flags are those of the caller's compare of krr_on, so repeating it restores
+ * them. */
+.macro KRR_THUNK name hook function
+	.balign	16
+SYM_START(\name, SYM_L_GLOBAL, SYM_A_NONE)
+	KRR_NOP	\hook
+	movq	%rax, PER_CPU_VAR(krr_scratch)
+	KRR_CALL_RECORDER \function \hook
 	cmpb	$0, PER_CPU_VAR(krr_on)
 	RET
 SYM_FUNC_END(\name)
+.endm
+
+/* Notes the time, and how long there was no safepoint. @area: RAX on entry and exit. */
+.macro KRR_MEASURE
+	movq	%rdx, PER_CPU_VAR(krr_scratch)
+	movq	%rax, %rdx
+	rdtsc
+	shlq	$32, %rdx
+	orq	%rdx, %rax
+	movq	PER_CPU_VAR(krr_area), %rdx
+	movq	%rax, KRR_AREA_NOW(%rdx)
+	subq	KRR_AREA_LAST(%rdx), %rax
+	cmpq	KRR_AREA_STRETCH(%rdx), %rax
+	jbe	.Lshort_\@
+	movq	%rax, KRR_AREA_STRETCH(%rdx)
+	movq	(%rsp), %rax
+	movq	%rax, KRR_AREA_STRETCH_SITE(%rdx)
+.Lshort_\@:
+	movq	KRR_AREA_NOW(%rdx), %rax
+	movq	%rax, KRR_AREA_LAST(%rdx)
+	movq	%rdx, %rax
+	movq	PER_CPU_VAR(krr_scratch), %rdx
+	movq	$0, PER_CPU_VAR(krr_scratch)
 .endm
 
 /*
  * While the window is open, an interrupt is taken if one is pending. Its frame is
  * made to look as if it came before the thunk's first instruction
  * (krr_record_entry), hence: only RAX is in use, nothing is on the stack, and
- * the thunk can be run again. Ends with RAX = 0 and the flags of xorl.
+ * the thunk can be run again. Then the lock is given away if somebody waits for
+ * it and it is time to, for reason @why. Ends with RAX = 0 and the flags of xorl.
  */
-.macro KRR_SAFEPOINT_THUNK name throttled
+.macro KRR_SAFEPOINT_THUNK name throttled why
 	.balign	16
 SYM_START(\name, SYM_L_GLOBAL, SYM_A_NONE)
 	KRR_NOP	KRR_HOOK_SAFEPOINT
@@ -77,9 +107,10 @@ SYM_START(\name, SYM_L_GLOBAL, SYM_A_NONE)
 	cmpl	$KRR_STATE_ON, KRR_AREA_STATE(%rax)
 	jne	.Lnot_on_\@
 	incq	KRR_AREA_ORDINAL(%rax)
+	KRR_MEASURE
 .if \throttled
 	decl	KRR_AREA_THROTTLE(%rax)
-	jg	.Ldone_\@
+	jg	.Lshut_\@
 .endif
 	movl	$KRR_SAFEPOINTS_PER_WINDOW, KRR_AREA_THROTTLE(%rax)
 	movl	$KRR_CR8_OPEN, %eax
@@ -89,6 +120,11 @@ SYM_INNER_LABEL(\name\()_window, SYM_L_GLOBAL)
 	movl	$KRR_CR8_CLOSED, %eax
 	movq	%rax, %cr8
 SYM_INNER_LABEL(\name\()_closed, SYM_L_GLOBAL)
+.Lshut_\@:
+	movq	krr_device(%rip), %rax
+	testl	$0xff00, KRR_SHARED_LOCK(%rax)
+	jz	.Ldone_\@
+	KRR_CALL_RECORDER krr_record_handoff \why
 .Ldone_\@:
 	xorl	%eax, %eax
 	RET
@@ -125,8 +161,10 @@ KRR_THUNK krr_entry		KRR_HOOK_ENTRY		krr_record_entry
 KRR_THUNK krr_release		KRR_HOOK_RELEASE	krr_record_release
 KRR_THUNK krr_acquire		KRR_HOOK_ACQUIRE	krr_record_acquire
 
-KRR_SAFEPOINT_THUNK krr_safepoint_throttled	1
-KRR_SAFEPOINT_THUNK krr_safepoint_unthrottled	0
+KRR_SAFEPOINT_THUNK krr_safepoint_waiting		1 KRR_HANDOFF_WAIT
+KRR_SAFEPOINT_THUNK krr_safepoint_preemptible	1 KRR_HANDOFF_RESCHED
+KRR_SAFEPOINT_THUNK krr_safepoint_throttled	1 KRR_HANDOFF_LONG
+KRR_SAFEPOINT_THUNK krr_safepoint_unthrottled	0 KRR_HANDOFF_LONG
 
 /*
  * sti; hlt, with the kernel released while the CPU sleeps. The interrupt that

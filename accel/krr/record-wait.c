@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The slow path of the kernel-entry lock (linux/krr-lock.h): a vCPU that has looked
+ * for it long enough sleeps on an eventfd. KVM itself signals that when another
+ * vCPU rings WAKE, and a kick of the vCPU's thread does, so that stops, work
+ * for the vCPU and the end of QEMU are not kept waiting.
+ *
+ * A signal that comes before the sleep ends it at once; the guest looks at the lock and
+ * comes again. So none is ever lost, and one too many does no harm.
+ */
+#include "qemu/osdep.h"
+#include <poll.h>
+#include "qapi/error.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
+#include "system/hw_accel.h"
+#include "target/i386/krr/cpu-state.h"
+#include "krr-hooks.h"
+#include "record.h"
+#include "record-trace.h"
+#include "record-wait.h"
+
+/* An owner without a sign of life for so long, while others wait, does not come
+ * back. The virtual clock: a stopped guest does not count. */
+#define STALL_MS    10000
+#define LOOK_MS     1000
+
+/* A guest's signs of life, as far as the lock goes. */
+typedef struct Signs {
+    uint32_t owner;             /* vCPU and one; 0 nobody, or nobody waits */
+    uint64_t ordinal;
+    uint64_t ring_head;
+    uint64_t previous;
+    uint32_t serving;
+} Signs;
+
+static struct {
+    EventNotifier sleep[KRR_MAX_VCPUS];
+    uint32_t vcpus;             /* 0: there is no device */
+
+    QEMUTimer *timer;
+    Signs signs;                /* at the last look */
+    int64_t since;              /* when they last changed, milliseconds */
+} wait;
+
+bool krr_wait_init(MemoryRegion *pio, uint32_t vcpus, Error **errp)
+{
+    for (uint32_t i = 0; i < vcpus; i++) {
+        int err = event_notifier_init(&wait.sleep[i], 0);
+
+        if (err < 0) {
+            error_setg_errno(errp, -err, "no eventfd for vCPU %u", i);
+            return false;
+        }
+        memory_region_add_eventfd(pio, KRR_PIO_DOORBELL, 4, true, KRR_BELL_WAKE | i << 8,
+                                  &wait.sleep[i]);
+    }
+    wait.vcpus = vcpus;
+    return true;
+}
+
+bool krr_wait_owns(const EventNotifier *notifier)
+{
+    return notifier >= wait.sleep && notifier < wait.sleep + KRR_MAX_VCPUS;
+}
+
+static void sleep_on(EventNotifier *notifier)
+{
+    struct pollfd fd = { .fd = event_notifier_get_fd(notifier), .events = POLLIN };
+    int ready;
+
+    do {
+        ready = poll(&fd, 1, -1);
+    } while (ready < 0 && errno == EINTR);
+    event_notifier_test_and_clear(notifier);
+}
+
+void krr_wait_sleep(CPUState *cpu)
+{
+    bool locked = bql_locked();
+
+    if (cpu->cpu_index >= wait.vcpus || !qatomic_read(&krr_record_active)) {
+        return;
+    }
+    if (locked) {
+        bql_unlock();
+    }
+    sleep_on(&wait.sleep[cpu->cpu_index]);
+    if (locked) {
+        bql_lock();
+    }
+}
+
+void krr_wait_wake(uint32_t vcpu)
+{
+    if (vcpu < wait.vcpus) {
+        event_notifier_set(&wait.sleep[vcpu]);
+    }
+}
+
+void krr_wait_wake_all(void)
+{
+    for (uint32_t i = 0; i < wait.vcpus; i++) {
+        krr_wait_wake(i);
+    }
+}
+
+void krr_record_kicked(CPUState *cpu)
+{
+    krr_wait_wake(cpu->cpu_index);
+}
+
+/* ---- an owner that does not let go ---- */
+
+static Signs look(void)
+{
+    const struct krr_shared *shared = krr_trace_shared();
+    uint32_t word = qatomic_read(&shared->lock.word);
+    uint32_t owner = word & 0xff;
+    Signs signs = { 0 };
+
+    if ((word & 0xff00) && owner && owner <= wait.vcpus) {
+        signs.owner = owner;
+        signs.ordinal = qatomic_read(&krr_trace_area(owner - 1)->ordinal);
+        signs.ring_head = qatomic_read(&shared->ring_head);
+        signs.previous = qatomic_read(&shared->lock.previous);
+        signs.serving = qatomic_read(&shared->lock.serving);
+    }
+    return signs;
+}
+
+static bool same(const Signs *a, const Signs *b)
+{
+    return a->owner == b->owner && a->ordinal == b->ordinal &&
+           a->ring_head == b->ring_head && a->previous == b->previous &&
+           a->serving == b->serving;
+}
+
+/* By the thread of the vCPU that owns the lock, outside of the guest. */
+static void end_stalled(CPUState *cpu, run_on_cpu_data data)
+{
+    cpu_synchronize_state(cpu);
+    krr_record_end(KRR_END_STALL, "vCPU %d kept the kernel for %d s at RIP 0x%" PRIx64
+                   " while others waited", cpu->cpu_index, STALL_MS / 1000,
+                   krr_cpu_rip(cpu));
+}
+
+static void look_again(void *opaque)
+{
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
+
+    if (qatomic_read(&krr_record_active)) {
+        Signs signs = look();
+
+        if (!signs.owner || !same(&signs, &wait.signs)) {
+            wait.signs = signs;
+            wait.since = now;
+        } else if (now - wait.since >= STALL_MS) {
+            wait.since = now;
+            async_run_on_cpu(qemu_get_cpu(signs.owner - 1), end_stalled, RUN_ON_CPU_NULL);
+        }
+    }
+    timer_mod(wait.timer, now + LOOK_MS);
+}
+
+void krr_wait_watch(void)
+{
+    wait.timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, look_again, NULL);
+    look_again(NULL);
+}
