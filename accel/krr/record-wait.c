@@ -41,27 +41,27 @@ static struct {
     QEMUTimer *timer;
     Signs signs;                /* at the last look */
     int64_t since;              /* when they last changed, milliseconds */
-} wait;
+} waiting;
 
 bool krr_wait_init(MemoryRegion *pio, uint32_t vcpus, Error **errp)
 {
     for (uint32_t i = 0; i < vcpus; i++) {
-        int err = event_notifier_init(&wait.sleep[i], 0);
+        int err = event_notifier_init(&waiting.sleep[i], 0);
 
         if (err < 0) {
             error_setg_errno(errp, -err, "no eventfd for vCPU %u", i);
             return false;
         }
         memory_region_add_eventfd(pio, KRR_PIO_DOORBELL, 4, true, KRR_BELL_WAKE | i << 8,
-                                  &wait.sleep[i]);
+                                  &waiting.sleep[i]);
     }
-    wait.vcpus = vcpus;
+    waiting.vcpus = vcpus;
     return true;
 }
 
 bool krr_wait_owns(const EventNotifier *notifier)
 {
-    return notifier >= wait.sleep && notifier < wait.sleep + KRR_MAX_VCPUS;
+    return notifier >= waiting.sleep && notifier < waiting.sleep + KRR_MAX_VCPUS;
 }
 
 static void sleep_on(EventNotifier *notifier)
@@ -79,13 +79,13 @@ void krr_wait_sleep(CPUState *cpu)
 {
     bool locked = bql_locked();
 
-    if (cpu->cpu_index >= wait.vcpus || !qatomic_read(&krr_record_active)) {
+    if (cpu->cpu_index >= waiting.vcpus || !qatomic_read(&krr_record_active)) {
         return;
     }
     if (locked) {
         bql_unlock();
     }
-    sleep_on(&wait.sleep[cpu->cpu_index]);
+    sleep_on(&waiting.sleep[cpu->cpu_index]);
     if (locked) {
         bql_lock();
     }
@@ -93,14 +93,14 @@ void krr_wait_sleep(CPUState *cpu)
 
 void krr_wait_wake(uint32_t vcpu)
 {
-    if (vcpu < wait.vcpus) {
-        event_notifier_set(&wait.sleep[vcpu]);
+    if (vcpu < waiting.vcpus) {
+        event_notifier_set(&waiting.sleep[vcpu]);
     }
 }
 
 void krr_wait_wake_all(void)
 {
-    for (uint32_t i = 0; i < wait.vcpus; i++) {
+    for (uint32_t i = 0; i < waiting.vcpus; i++) {
         krr_wait_wake(i);
     }
 }
@@ -119,7 +119,7 @@ static Signs look(void)
     uint32_t owner = word & 0xff;
     Signs signs = { 0 };
 
-    if ((word & 0xff00) && owner && owner <= wait.vcpus) {
+    if ((word & 0xff00) && owner && owner <= waiting.vcpus) {
         signs.owner = owner;
         signs.ordinal = qatomic_read(&krr_trace_area(owner - 1)->ordinal);
         signs.ring_head = qatomic_read(&shared->ring_head);
@@ -152,19 +152,19 @@ static void look_again(void *opaque)
     if (qatomic_read(&krr_record_active)) {
         Signs signs = look();
 
-        if (!signs.owner || !same(&signs, &wait.signs)) {
-            wait.signs = signs;
-            wait.since = now;
-        } else if (now - wait.since >= STALL_MS) {
-            wait.since = now;
+        if (!signs.owner || !same(&signs, &waiting.signs)) {
+            waiting.signs = signs;
+            waiting.since = now;
+        } else if (now - waiting.since >= STALL_MS) {
+            waiting.since = now;
             async_run_on_cpu(qemu_get_cpu(signs.owner - 1), end_stalled, RUN_ON_CPU_NULL);
         }
     }
-    timer_mod(wait.timer, now + LOOK_MS);
+    timer_mod(waiting.timer, now + LOOK_MS);
 }
 
 void krr_wait_watch(void)
 {
-    wait.timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, look_again, NULL);
+    waiting.timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, look_again, NULL);
     look_again(NULL);
 }
