@@ -115,6 +115,8 @@ static void krr_pci_realize(PCIDevice *pci, Error **errp)
 
     pci->config[PCI_INTERRUPT_PIN] = 1;
     memory_region_init_io(&s->pio, OBJECT(s), &pio_ops, s, "krr-doorbells", KRR_PIO_SIZE);
+    /* A vCPU sleeps inside of its WAIT, without the BQL, while others ring. */
+    s->pio.disable_reentrancy_guard = true;
     if (!krr_wait_init(&s->pio, current_machine->smp.cpus, errp)) {
         return;
     }
