@@ -45,3 +45,42 @@ void krr_stats_record(KrrStats *stats, const struct krr_record *record)
         stats->vectors[vector]++;
     }
 }
+
+/* ---- the kernel-entry lock ---- */
+
+const char *krr_handoff_name(unsigned reason)
+{
+    static const char *const names[KRR_HANDOFF_REASONS] = {
+        [KRR_HANDOFF_WAIT] = "wait",
+        [KRR_HANDOFF_RESCHED] = "resched",
+        [KRR_HANDOFF_LONG] = "long",
+    };
+
+    return reason < KRR_HANDOFF_REASONS && names[reason] ? names[reason] : "?";
+}
+
+uint64_t krr_histogram_count(const __u64 *histogram)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < KRR_TIME_BUCKETS; i++) {
+        count += histogram[i];
+    }
+    return count;
+}
+
+int krr_histogram_bucket(const __u64 *histogram, unsigned percent)
+{
+    uint64_t count = krr_histogram_count(histogram);
+    /* Rounded down, so that the bucket found leaves no more than that above it. */
+    uint64_t above = count / 100 * (100 - percent) + count % 100 * (100 - percent) / 100;
+    int bucket = KRR_TIME_BUCKETS - 1;
+
+    if (!count) {
+        return -1;
+    }
+    while (bucket > 0 && histogram[bucket] <= above) {
+        above -= histogram[bucket--];
+    }
+    return bucket;
+}

@@ -429,6 +429,12 @@ void krr_writer_timing(KrrWriter *w, uint64_t pause_us, uint64_t duration_us, ui
     w->stats.ring_full = ring_full;
 }
 
+void krr_writer_times(KrrWriter *w, uint32_t vcpu, const struct krr_times *times)
+{
+    g_assert(vcpu < w->vcpus);
+    memcpy(&w->stats.times[vcpu], times, sizeof(*times));
+}
+
 static bool write_footer(KrrWriter *w, uint32_t reason, uint32_t status, const char *text,
                          GError **errp)
 {

@@ -51,8 +51,10 @@ bool krr_writer_flush(KrrWriter *w, GError **errp);
 
 bool krr_writer_final_ram(KrrWriter *w, uint64_t address, const void *data, size_t length, GError **errp);
 
-/* What only the recorder knows of the statistics; call it before krr_writer_finish(). */
+/* What only the recorder knows of the statistics; call these before krr_writer_finish(). */
 void krr_writer_timing(KrrWriter *w, uint64_t pause_us, uint64_t duration_us, uint64_t ring_full);
+/* Copies @times, which the guest may be writing to, as they are. */
+void krr_writer_times(KrrWriter *w, uint32_t vcpu, const struct krr_times *times);
 
 /* Completes the file: last chunk, statistics, index, footer. @reason is a
  * KRR_END_*, @text may be NULL. */

@@ -189,6 +189,9 @@ static void finish(GError *err)
 
     krr_writer_timing(trace.writer, trace.pause_us,
                       g_get_monotonic_time() - trace.begin_time, trace.ring_full);
+    for (uint32_t i = 0; i < trace.ring.vcpus; i++) {
+        krr_writer_times(trace.writer, i, &krr_trace_area(i)->times);
+    }
     if (!err) {
         krr_writer_finish(trace.writer, end->reason, end->status, text, &err);
     }

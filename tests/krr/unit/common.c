@@ -125,6 +125,25 @@ KrrMachine test_machine(uint32_t vcpus)
     return m;
 }
 
+struct krr_times test_times(uint32_t vcpu, uint64_t site)
+{
+    struct krr_times t = {
+        .held = { [3] = 60, [10] = 39, [20] = 1 },
+        .held_cycles = 3000000 + vcpu,
+        .waited[KRR_TIME_BUCKETS - 1] = vcpu > 0,
+        .waited_cycles = vcpu ? 1ull << 36 : 0,
+        .handoffs = {
+            [KRR_HANDOFF_WAIT] = 10 + vcpu,
+            [KRR_HANDOFF_RESCHED] = 20 + vcpu,
+            [KRR_HANDOFF_LONG] = 30 + vcpu,
+        },
+        .stretch = 5000 + 1000 * vcpu,
+        .stretch_site = site,
+    };
+
+    return t;
+}
+
 /* ---- files ---- */
 
 static char *temp_dir;
@@ -229,6 +248,8 @@ void write_trace(const char *path, const TraceSpec *spec)
     KrrWriter *w = krr_writer_new(path, &error);
 
     assert_no_error(error);
+    machine.tsc_khz = spec->tsc_khz;
+    machine.kernel_text = spec->kernel_text;
     krr_writer_machine(w, &machine, &error);
     assert_no_error(error);
     for (uint32_t i = 0; i < vcpus; i++) {
@@ -241,6 +262,12 @@ void write_trace(const char *path, const TraceSpec *spec)
     assert_no_error(error);
     write_records(w, spec);
     write_ram(w, spec, true);
+    krr_writer_timing(w, 0, spec->duration_us, 0);
+    for (uint32_t i = 0; i < vcpus; i++) {
+        struct krr_times times = test_times(i, spec->site);
+
+        krr_writer_times(w, i, &times);
+    }
     if (!spec->unfinished) {
         krr_writer_finish(w, KRR_END_PANIC, 7, "it broke", &error);
     } else if (!spec->final_pages) {

@@ -33,6 +33,11 @@ void make_port_write(AnyRecord *any, uint16_t port, uint32_t size, uint64_t valu
 unsigned all_kinds(uint8_t *kinds);
 
 KrrMachine test_machine(uint32_t vcpus);
+/*
+ * 100 slices in buckets 3, 10 and 20; no wait for vCPU 0, one each for the others that is
+ * longer than the histogram goes; hand-offs and stretch, which ended at @site, depend on @vcpu.
+ */
+struct krr_times test_times(uint32_t vcpu, uint64_t site);
 
 /* Path in a directory of this test's own, which the teardown removes. */
 char *temp_path(const char *name);
@@ -54,6 +59,10 @@ typedef struct TraceSpec {
     uint32_t ram_pages;         /* at 0x100000, each filled by its number + 1 */
     uint32_t final_pages;       /* the same, + 2 */
     bool unfinished;            /* no footer */
+    uint32_t tsc_khz;
+    uint64_t duration_us;
+    uint64_t kernel_text;
+    uint64_t site;              /* for test_times() */
 } TraceSpec;
 
 void write_trace(const char *path, const TraceSpec *spec);

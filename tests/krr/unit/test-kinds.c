@@ -292,6 +292,63 @@ static void statistics_count_by_kind_and_vector(void **state)
     assert_int_equal(stats.vectors[0xec], 1);
 }
 
+static void every_reason_of_a_handoff_has_its_own_name(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < KRR_HANDOFF_REASONS; i++) {
+        assert_string_not_equal(krr_handoff_name(i), "?");
+        for (unsigned other = 0; other < i; other++) {
+            assert_string_not_equal(krr_handoff_name(i), krr_handoff_name(other));
+        }
+    }
+    assert_string_equal(krr_handoff_name(KRR_HANDOFF_REASONS), "?");
+}
+
+static void assert_buckets(const __u64 *histogram, int median, int p99, int longest)
+{
+    assert_int_equal(krr_histogram_bucket(histogram, 50), median);
+    assert_int_equal(krr_histogram_bucket(histogram, 99), p99);
+    assert_int_equal(krr_histogram_bucket(histogram, 100), longest);
+}
+
+static void percentiles_are_found_in_histograms(void **state)
+{
+    static const __u64 none[KRR_TIME_BUCKETS];
+    static const __u64 one[KRR_TIME_BUCKETS] = { [0] = 1 };
+    static const __u64 two[KRR_TIME_BUCKETS] = { [4] = 1, [KRR_TIME_BUCKETS - 1] = 1 };
+    static const __u64 hundred[KRR_TIME_BUCKETS] = { [1] = 49, [2] = 2, [7] = 48, [9] = 1 };
+    static const __u64 more[KRR_TIME_BUCKETS] = { [1] = 51, [2] = 47, [9] = 2 };
+    /* The products of count and percent do not fit into 64 bits. */
+    static const __u64 huge[KRR_TIME_BUCKETS] = { [5] = 3ull << 62, [6] = 1ull << 61 };
+
+    (void)state;
+    assert_int_equal(krr_histogram_count(none), 0);
+    assert_int_equal(krr_histogram_count(hundred), 100);
+    assert_buckets(none, -1, -1, -1);
+    assert_buckets(one, 0, 0, 0);
+    assert_buckets(two, 4, KRR_TIME_BUCKETS - 1, KRR_TIME_BUCKETS - 1);
+    assert_buckets(hundred, 2, 7, 9);
+    assert_buckets(more, 1, 9, 9);
+    assert_buckets(huge, 5, 6, 6);
+}
+
+/* A guest may say anything: sums that overflow find some bucket. */
+static void nonsense_in_histograms_is_harmless(void **state)
+{
+    __u64 histogram[KRR_TIME_BUCKETS];
+    uint64_t random = 5;
+
+    (void)state;
+    for (unsigned round = 0; round < 1000; round++) {
+        for (unsigned i = 0; i < KRR_TIME_BUCKETS; i++) {
+            histogram[i] = (__u64)random_next(&random) << 33 | random_next(&random);
+        }
+        for (unsigned percent = 0; percent <= 100; percent++) {
+            assert_in_range(krr_histogram_bucket(histogram, percent) + 1, 0, KRR_TIME_BUCKETS);
+        }
+    }
+}
+
 static void machines_that_make_no_sense_are_refused(void **state)
 {
     const KrrMachine good = test_machine(1);
@@ -340,6 +397,9 @@ int main(void)
         cmocka_unit_test(description_of_text_is_safe_for_a_terminal),
         cmocka_unit_test(console_bytes_are_what_goes_to_the_uart),
         cmocka_unit_test(statistics_count_by_kind_and_vector),
+        cmocka_unit_test(every_reason_of_a_handoff_has_its_own_name),
+        cmocka_unit_test(percentiles_are_found_in_histograms),
+        cmocka_unit_test(nonsense_in_histograms_is_harmless),
         cmocka_unit_test(machines_that_make_no_sense_are_refused),
     };
 

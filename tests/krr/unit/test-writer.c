@@ -311,6 +311,27 @@ static void statistics_are_counted_while_writing(void **state)
     g_free(path);
 }
 
+static void lock_times_are_stored_for_each_vcpu(void **state)
+{
+    char *path = temp_path("times.krr");
+    TraceSpec spec = { .vcpus = 3, .records = 1, .site = 0xffffffff81000123 };
+    struct krr_times expected, none = { 0 };
+    KrrReader *r;
+
+    (void)state;
+    write_trace(path, &spec);
+    r = krr_reader_open(path, NULL);
+    for (uint32_t i = 0; i < spec.vcpus; i++) {
+        expected = test_times(i, spec.site);
+        assert_memory_equal(&krr_reader_stats(r)->times[i], &expected, sizeof(expected));
+    }
+    for (uint32_t i = spec.vcpus; i < KRR_MAX_VCPUS; i++) {
+        assert_memory_equal(&krr_reader_stats(r)->times[i], &none, sizeof(none));
+    }
+    krr_reader_free(r);
+    g_free(path);
+}
+
 static void bytes_written_are_the_size_of_the_file(void **state)
 {
     char *path = temp_path("size.krr");
@@ -357,6 +378,7 @@ int main(void)
         cmocka_unit_test(what_was_written_before_a_full_disk_is_readable),
         cmocka_unit_test(closed_pipe_is_reported),
         cmocka_unit_test(statistics_are_counted_while_writing),
+        cmocka_unit_test(lock_times_are_stored_for_each_vcpu),
         cmocka_unit_test(bytes_written_are_the_size_of_the_file),
         cmocka_unit_test(end_text_is_cut_to_fit),
     };
