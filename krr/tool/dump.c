@@ -37,13 +37,9 @@ static void print_site(const Dump *d, const struct krr_record *record, KrrPayloa
     if (payload == KRR_PAYLOAD_IO || !record->site) {
         return;
     }
-    /* A return address can already be behind the function's end. */
-    name = d->symbols ? symbols_name(d->symbols, site_address(record->site) - 1) : NULL;
+    name = symbols_call_site(d->symbols, site_address(record->site));
     if (name) {
-        char *offset = strrchr(name, '+');
-
-        printf(" at %.*s+0x%" PRIx64, (int)(offset - name), name,
-               g_ascii_strtoull(offset + 1, NULL, 16) + 1);
+        printf(" at %s", name);
     } else {
         printf(" at 0x%" PRIx64, site_address(record->site));
     }

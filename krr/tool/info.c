@@ -18,8 +18,7 @@ typedef struct Section {
 typedef struct Info {
     KrrReader *reader;
     const KrrMachine *machine;
-    const KrrStats *stats;
-    KrrStats counted;
+    KrrStats *stats;
     char *damage;               /* the first that was found, or NULL */
     Section section[TYPES];
 } Info;
@@ -317,13 +316,14 @@ static int run(int argc, char **argv)
         return TOOL_BAD;
     }
     info.machine = krr_reader_machine(info.reader);
-    info.stats = tool_stats(info.reader, &info.counted);
+    info.stats = tool_stats(info.reader);
     if (!info.stats) {
         status = TOOL_BAD;
     } else {
         survey(&info);
         (json ? print_json : print_text)(&info);
     }
+    g_free(info.stats);
     g_free(info.damage);
     krr_reader_free(info.reader);
     return status;

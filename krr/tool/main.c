@@ -100,20 +100,20 @@ static bool add_file_bytes(const KrrChunkInfo *info, void *opaque, GError **errp
     return true;
 }
 
-const KrrStats *tool_stats(KrrReader *r, KrrStats *counted)
+KrrStats *tool_stats(KrrReader *r)
 {
+    KrrStats *stats = g_new0(KrrStats, 1);
     GError *error = NULL;
 
     if (krr_reader_stats(r)) {
-        return krr_reader_stats(r);
-    }
-    memset(counted, 0, sizeof(*counted));
-    if (!krr_reader_seek(r, 0, &error) || !tool_count(r, counted, &error) ||
-        !krr_reader_chunks(r, false, add_file_bytes, counted, &error)) {
+        *stats = *krr_reader_stats(r);
+    } else if (!krr_reader_seek(r, 0, &error) || !tool_count(r, stats, &error) ||
+               !krr_reader_chunks(r, false, add_file_bytes, stats, &error)) {
         tool_error(error);
+        g_free(stats);
         return NULL;
     }
-    return counted;
+    return stats;
 }
 
 static void print_help(FILE *to)

@@ -1,9 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* krr stats: what the records are and what they cost. */
+/* krr stats: what the records are and what they cost, and how the lock was used. */
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "json.h"
+#include "symbols.h"
 #include "tool.h"
+
+typedef struct Report {
+    KrrReader *reader;
+    const KrrMachine *machine;
+    const KrrStats *stats;
+    bool stored;                /* stats are the trace's own: times are known */
+    Symbols *symbols;           /* or NULL */
+} Report;
 
 static double ratio(double a, double b)
 {
@@ -50,28 +60,308 @@ static void print_totals(const KrrStats *s, uint64_t records)
     }
 }
 
+/* ---- the kernel-entry lock ---- */
+
+static char *time_text(const Report *report, uint64_t cycles)
+{
+    uint32_t khz = report->machine->tsc_khz;
+
+    return khz ? g_strdup_printf("%.3f", cycles * 1e3 / khz)
+               : g_strdup_printf("%" PRIu64, cycles);
+}
+
+/* "<4.096": the time below which @percent of all times lie, as far as buckets tell. */
+static char *limit_text(const Report *report, const __u64 *histogram, unsigned percent)
+{
+    int bucket = krr_histogram_bucket(histogram, percent);
+    bool last = bucket == KRR_TIME_BUCKETS - 1;
+    char *time, *limit;
+
+    if (bucket < 0) {
+        return g_strdup("-");
+    }
+    time = time_text(report, 1ull << (last ? bucket : bucket + 1));
+    limit = g_strconcat(last ? ">=" : "<", time, NULL);
+    g_free(time);
+    return limit;
+}
+
+/* Of the recording's duration. */
+static char *share_text(const Report *report, uint64_t cycles)
+{
+    double all = report->stats->duration_us / 1e3 * report->machine->tsc_khz;
+
+    return all ? g_strdup_printf("%.2f%%", 100 * ratio(cycles, all)) : g_strdup("-");
+}
+
+static void print_histogram(const Report *report, uint32_t vcpu, const __u64 *histogram,
+                            uint64_t cycles)
+{
+    char *total = time_text(report, cycles), *share = share_text(report, cycles);
+    char *median = limit_text(report, histogram, 50), *p99 = limit_text(report, histogram, 99);
+    char *longest = limit_text(report, histogram, 100);
+
+    printf("vcpu %-9" PRIu32 " %14" PRIu64 " %16s %8s %12s %12s %14s\n", vcpu,
+           krr_histogram_count(histogram), total, share, median, p99, longest);
+    g_free(total);
+    g_free(share);
+    g_free(median);
+    g_free(p99);
+    g_free(longest);
+}
+
+static void print_histograms(const Report *report, bool held)
+{
+    const char *unit = report->machine->tsc_khz ? "us" : "cycles";
+
+    printf("\n%-14s %14s %13s %-2s %8s %12s %12s %14s\n", held ? "lock held" : "lock waited",
+           held ? "slices" : "waits", "total", unit, "share", "median", "99%", "longest");
+    for (uint32_t i = 0; i < report->machine->vcpus; i++) {
+        const struct krr_times *t = &report->stats->times[i];
+
+        print_histogram(report, i, held ? t->held : t->waited,
+                        held ? t->held_cycles : t->waited_cycles);
+    }
+}
+
+static void print_handoffs(const Report *report)
+{
+    printf("\n%-14s", "hand-offs");
+    for (unsigned reason = 0; reason < KRR_HANDOFF_REASONS; reason++) {
+        printf(" %14s", krr_handoff_name(reason));
+    }
+    putchar('\n');
+    for (uint32_t i = 0; i < report->machine->vcpus; i++) {
+        printf("vcpu %-9" PRIu32, i);
+        for (unsigned reason = 0; reason < KRR_HANDOFF_REASONS; reason++) {
+            printf(" %14" PRIu64, (uint64_t)report->stats->times[i].handoffs[reason]);
+        }
+        putchar('\n');
+    }
+}
+
+static void print_stretches(const Report *report)
+{
+    printf("\n%-14s %14s  longest without a safepoint, and where it ended\n", "stretch",
+           report->machine->tsc_khz ? "us" : "cycles");
+    for (uint32_t i = 0; i < report->machine->vcpus; i++) {
+        const struct krr_times *t = &report->stats->times[i];
+        char *time = time_text(report, t->stretch);
+        char *site = symbols_call_site(report->symbols, t->stretch_site);
+
+        printf("vcpu %-9" PRIu32 " %14s", i, time);
+        if (site) {
+            printf("  %s", site);
+        } else if (t->stretch_site) {
+            printf("  0x%" PRIx64, (uint64_t)t->stretch_site);
+        }
+        putchar('\n');
+        g_free(site);
+        g_free(time);
+    }
+}
+
+static void print_lock(const Report *report)
+{
+    if (!report->stored) {
+        printf("\nlock times     not known: they are in the statistics at the end of a complete "
+               "trace\n");
+        return;
+    }
+    print_histograms(report, true);
+    print_histograms(report, false);
+    print_handoffs(report);
+    print_stretches(report);
+}
+
+static void print_text(const Report *report)
+{
+    uint64_t records = krr_reader_count(report->reader);
+
+    print_kinds(report->stats, records);
+    print_vectors(report->stats);
+    print_totals(report->stats, records);
+    print_lock(report);
+}
+
+/* ---- JSON ---- */
+
+/* A number, or null when it is not known. */
+static void json_known(Json *j, const char *key, bool known, uint64_t value)
+{
+    if (known) {
+        json_uint(j, key, value);
+    } else {
+        json_string(j, key, NULL);
+    }
+}
+
+static void json_records(Json *j, const KrrStats *s)
+{
+    json_open_array(j, "kinds");
+    for (unsigned kind = 0; kind < KRR_STATS_KINDS; kind++) {
+        if (s->records[kind]) {
+            json_open_object(j, NULL);
+            json_string(j, "name", krr_kind_name(kind));
+            json_uint(j, "records", s->records[kind]);
+            json_uint(j, "bytes", s->bytes[kind]);
+            json_close_object(j);
+        }
+    }
+    json_close_array(j);
+    json_open_array(j, "vectors");
+    for (unsigned i = 0; i < G_N_ELEMENTS(s->vectors); i++) {
+        if (s->vectors[i]) {
+            json_open_object(j, NULL);
+            json_string(j, "name", krr_vector_name(i));
+            json_uint(j, "records", s->vectors[i]);
+            json_close_object(j);
+        }
+    }
+    json_close_array(j);
+}
+
+/* In cycles and, where that is known, in microseconds. */
+static void json_time(Json *j, const Report *report, uint64_t cycles)
+{
+    uint64_t khz = report->machine->tsc_khz;
+
+    json_uint(j, "cycles", cycles);
+    json_known(j, "us", khz, khz ? cycles / khz * 1000 + cycles % khz * 1000 / khz : 0);
+}
+
+static void json_histogram(Json *j, const Report *report, const char *key,
+                           const __u64 *histogram, uint64_t cycles)
+{
+    static const struct {
+        const char *key;
+        unsigned percent;
+    } limits[] = { { "median_bucket", 50 }, { "p99_bucket", 99 }, { "longest_bucket", 100 } };
+
+    json_open_object(j, key);
+    json_uint(j, "count", krr_histogram_count(histogram));
+    json_time(j, report, cycles);
+    for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++) {
+        int bucket = krr_histogram_bucket(histogram, limits[i].percent);
+
+        json_known(j, limits[i].key, bucket >= 0, bucket);
+    }
+    json_open_array(j, "histogram");
+    for (unsigned i = 0; i < KRR_TIME_BUCKETS; i++) {
+        json_uint(j, NULL, histogram[i]);
+    }
+    json_close_array(j);
+    json_close_object(j);
+}
+
+static void json_vcpu(Json *j, const Report *report, uint32_t vcpu)
+{
+    const struct krr_times *t = &report->stats->times[vcpu];
+    char *site = symbols_call_site(report->symbols, t->stretch_site);
+
+    json_open_object(j, NULL);
+    json_uint(j, "vcpu", vcpu);
+    json_histogram(j, report, "held", t->held, t->held_cycles);
+    json_histogram(j, report, "waited", t->waited, t->waited_cycles);
+    json_open_object(j, "handoffs");
+    for (unsigned reason = 0; reason < KRR_HANDOFF_REASONS; reason++) {
+        json_uint(j, krr_handoff_name(reason), t->handoffs[reason]);
+    }
+    json_close_object(j);
+    json_open_object(j, "stretch");
+    json_time(j, report, t->stretch);
+    json_hex(j, "site", t->stretch_site);
+    json_string(j, "symbol", site);
+    json_close_object(j);
+    json_close_object(j);
+    g_free(site);
+}
+
+static void json_lock(Json *j, const Report *report)
+{
+    if (!report->stored) {
+        json_string(j, "lock", NULL);
+        return;
+    }
+    json_open_array(j, "lock");
+    for (uint32_t i = 0; i < report->machine->vcpus; i++) {
+        json_vcpu(j, report, i);
+    }
+    json_close_array(j);
+}
+
+static void print_json(const Report *report)
+{
+    const KrrStats *s = report->stats;
+    char *text;
+    Json j;
+
+    json_init(&j);
+    json_open_object(&j, NULL);
+    json_string(&j, "trace", krr_reader_path(report->reader));
+    json_bool(&j, "complete", krr_reader_complete(report->reader));
+    json_uint(&j, "records", krr_reader_count(report->reader));
+    json_uint(&j, "raw_bytes", s->raw_bytes);
+    json_uint(&j, "file_bytes", s->file_bytes);
+    json_uint(&j, "console_bytes", s->console_bytes);
+    json_known(&j, "duration_us", report->stored, s->duration_us);
+    json_known(&j, "pause_us", report->stored, s->pause_us);
+    json_known(&j, "ring_full", report->stored, s->ring_full);
+    json_known(&j, "tsc_khz", report->machine->tsc_khz, report->machine->tsc_khz);
+    json_records(&j, s);
+    json_lock(&j, report);
+    json_close_object(&j);
+    text = json_finish(&j);
+    fputs(text, stdout);
+    g_free(text);
+}
+
+/* ---- the command ---- */
+
+static int report_trace(Report *report, const char *vmlinux, bool json)
+{
+    KrrStats *stats = tool_stats(report->reader);
+    GError *error = NULL;
+
+    if (!stats) {
+        return TOOL_BAD;
+    }
+    report->stats = stats;
+    report->stored = krr_reader_stats(report->reader);
+    report->machine = krr_reader_machine(report->reader);
+    if (vmlinux) {
+        report->symbols = symbols_load(vmlinux, report->machine, &error);
+    }
+    if (!error) {
+        (json ? print_json : print_text)(report);
+    }
+    symbols_free(report->symbols);
+    g_free(stats);
+    return error ? tool_error(error) : TOOL_OK;
+}
+
 static int run(int argc, char **argv)
 {
-    const GOptionEntry entries[] = { { NULL, 0, 0, 0, NULL, NULL, NULL } };
+    gboolean json = FALSE;
+    char *vmlinux = NULL;
+    const GOptionEntry entries[] = {
+        { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
+        { "vmlinux", 0, 0, G_OPTION_ARG_FILENAME, &vmlinux,
+          "Name the call sites by this file's symbols", "FILE" },
+        { NULL, 0, 0, 0, NULL, NULL, NULL }
+    };
     const char *path = tool_parse(argc, argv, entries, command_stats.summary);
-    const KrrStats *stats;
-    KrrStats counted;
-    KrrReader *r;
+    Report report = { .reader = path ? tool_open(path) : NULL };
+    int status = path ? TOOL_BAD : TOOL_USAGE;
 
-    if (!path) {
-        return TOOL_USAGE;
+    if (report.reader) {
+        status = report_trace(&report, vmlinux, json);
     }
-    r = tool_open(path);
-    stats = r ? tool_stats(r, &counted) : NULL;
-    if (stats) {
-        print_kinds(stats, krr_reader_count(r));
-        print_vectors(stats);
-        print_totals(stats, krr_reader_count(r));
-    }
-    krr_reader_free(r);
-    return stats ? TOOL_OK : TOOL_BAD;
+    krr_reader_free(report.reader);
+    g_free(vmlinux);
+    return status;
 }
 
 const Command command_stats = {
-    "stats", "Records and bytes by kind and vector", run
+    "stats", "Records and bytes by kind and vector, and how the lock was used", run
 };

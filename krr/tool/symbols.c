@@ -200,3 +200,17 @@ char *symbols_name(const Symbols *s, uint64_t address)
     }
     return g_strdup_printf("%s+0x%" PRIx64, symbol->name, target - symbol->address);
 }
+
+char *symbols_call_site(const Symbols *s, uint64_t address)
+{
+    char *call = s ? symbols_name(s, address - 1) : NULL, *site, *plus;
+
+    if (!call) {
+        return NULL;
+    }
+    plus = strrchr(call, '+');
+    site = g_strdup_printf("%.*s+0x%" PRIx64, (int)(plus - call), call,
+                           g_ascii_strtoull(plus + 1, NULL, 16) + 1);
+    g_free(call);
+    return site;
+}

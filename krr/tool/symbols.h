@@ -23,4 +23,10 @@ uint64_t symbols_offset(const Symbols *s);
 /* "name+0x12" for a run-time address, or NULL. The caller frees it (g_free). */
 char *symbols_name(const Symbols *s, uint64_t address);
 
+/*
+ * The same for the address behind a call: it can already be behind the function's
+ * end. @s may be NULL, which names nothing.
+ */
+char *symbols_call_site(const Symbols *s, uint64_t address);
+
 #endif

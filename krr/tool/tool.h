@@ -37,10 +37,11 @@ int tool_error(GError *error);
 void tool_message(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
 /*
- * The statistics of the footer, or, for a trace without one, counted from its records into
- * @counted. Leaves the reader at an undefined position. NULL after a message.
+ * A copy of the statistics in the trace, or, for a trace without them, what can be
+ * counted from its records; the rest is 0 then. Leaves the reader at an undefined
+ * position. NULL after a message. The caller frees the result (g_free).
  */
-const KrrStats *tool_stats(KrrReader *r, KrrStats *counted);
+KrrStats *tool_stats(KrrReader *r);
 
 /* Counts all records from the present position on: statistics, and the console's bytes. */
 bool tool_count(KrrReader *r, KrrStats *stats, GError **errp);

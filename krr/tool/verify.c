@@ -57,12 +57,14 @@ static bool check_seek(KrrReader *r, GError **errp)
 static bool verify(KrrReader *r, GError **errp)
 {
     uint64_t chunks = 0, ram = 0, final_ram = 0;
-    KrrStats counted = { 0 };
-    bool good = krr_reader_ram(r, false, take_ram, &ram, errp) && tool_count(r, &counted, errp);
+    KrrStats *counted = g_new0(KrrStats, 1);
+    bool good = krr_reader_ram(r, false, take_ram, &ram, errp) && tool_count(r, counted, errp);
 
     printf("%s: the first %" PRIu64 " records are good\n", krr_reader_path(r),
            krr_reader_position(r));
-    if (!good || !check_seek(r, errp) || !compare_stats(r, &counted, errp) ||
+    good = good && check_seek(r, errp) && compare_stats(r, counted, errp);
+    g_free(counted);
+    if (!good ||
         (krr_reader_has_final_ram(r) && !krr_reader_ram(r, true, take_ram, &final_ram, errp)) ||
         !krr_reader_chunks(r, true, take_chunk, &chunks, errp)) {
         return false;

@@ -13,7 +13,10 @@
 #include "common.h"
 #include "krr/format.h"
 
-static char *trace, *crashed, *foreign;
+#define LINKED  0xffffffff81000000ull       /* where fake-vmlinux is linked to */
+#define OFFSET  0x1a000000ull               /* and how far the kernel was moved */
+
+static char *trace, *smp, *crashed, *foreign;
 
 static const TraceSpec spec = { .records = 500, .ram_pages = 2, .final_pages = 1 };
 
@@ -25,14 +28,20 @@ typedef struct Result {
 static int set_up(void **state)
 {
     TraceSpec cut = { .records = 100, .flush_every = 10, .unfinished = true };
+    TraceSpec two = {
+        .vcpus = 2, .records = 10, .tsc_khz = 2000000, .duration_us = 15000,
+        .kernel_text = LINKED + OFFSET, .site = LINKED + OFFSET + 32,
+    };
 
     if (!getenv("KRR_TOOL") || !getenv("FAKE_VMLINUX") || make_temp_dir(state)) {
         return -1;
     }
     trace = temp_path("good, \"one\".krr");
+    smp = temp_path("smp.krr");
     crashed = temp_path("crashed.krr");
     foreign = temp_path("foreign.krr");
     write_trace(trace, &spec);
+    write_trace(smp, &two);
     write_trace(crashed, &cut);
     return g_file_set_contents(foreign, "hello", 5, NULL) ? 0 : -1;
 }
@@ -40,6 +49,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     g_free(trace);
+    g_free(smp);
     g_free(crashed);
     g_free(foreign);
     return remove_temp_dir(state);
@@ -129,28 +139,37 @@ static void info_shows_machine_and_end(void **state)
     check(krr("info", trace), 0, "final-ram", "");
 }
 
-static void info_json_can_be_parsed(void **state)
+/* Asserts what print() writes of the values, Python's, in the JSON that krr printed as i. */
+static void check_json(const char *arguments, const char *path, const char *values,
+                       const char *expected)
 {
-    Result r = krr("info --json", trace);
-    char *file = temp_path("info.json"), *out = NULL, *err = NULL;
-    const char *argv[] = {
-        "python3", "-c", "import json, sys; i = json.load(open(sys.argv[1])); "
-        "print(i['records'], i['complete'], i['end_reason'], i['end_status'], i['console_bytes'], "
-        "i['machine']['vcpus'], i['machine']['memory'][0]['length'], len(i['sections']))",
-        file, NULL
-    };
-    int status;
+    Result r = krr(arguments, path);
+    char *file = temp_path("output.json"), *out = NULL, *err = NULL;
+    char *script = g_strdup_printf("import json, sys; i = json.load(open(sys.argv[1])); print(%s)",
+                                   values);
+    char *argv[] = { "python3", "-c", script, file, NULL };
 
-    (void)state;
     assert_true(g_file_set_contents(file, r.out, -1, NULL));
-    assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out,
-                             &err, &status, NULL));
+    assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, NULL,
+                             NULL));
     assert_string_equal(err, "");
-    assert_string_equal(out, "500 True panic 7 0 1 67108864 9\n");
-    check(r, 0, "\"damage\": null", "");
+    assert_string_equal(out, expected);
+    check(r, 0, "{", "");
+    g_free(script);
     g_free(out);
     g_free(err);
     g_free(file);
+}
+
+static void info_json_can_be_parsed(void **state)
+{
+    (void)state;
+    check_json("info --json", trace,
+               "i['records'], i['complete'], i['end_reason'], i['end_status'], "
+               "i['console_bytes'], i['machine']['vcpus'], i['machine']['memory'][0]['length'], "
+               "len(i['sections'])",
+               "500 True panic 7 0 1 67108864 9\n");
+    check(krr("info --json", trace), 0, "\"damage\": null", "");
 }
 
 static unsigned lines(const char *text)
@@ -192,9 +211,6 @@ static void symbols_need_a_file_with_symbols(void **state)
     check(krr(arguments, trace), 1, "", "not a vmlinux");
     g_free(arguments);
 }
-
-#define LINKED  0xffffffff81000000ull       /* where fake-vmlinux is linked to */
-#define OFFSET  0x1a000000ull               /* and how far the kernel was moved */
 
 /* One TSC record for each call site. */
 static void write_sites(const char *path, const uint64_t *sites, unsigned count)
@@ -262,6 +278,96 @@ static void stats_show_kinds_and_sizes(void **state)
     check(krr("stats", trace), 0, "user-bytes", "");
     check(krr("stats", trace), 0, "per record", "");
     check(krr("stats", crashed), 0, "user-bytes", "incomplete trace");
+}
+
+/* 2 GHz, 15 ms: 2000 cycles are a microsecond, 30 million all of it. */
+static void stats_show_how_the_lock_was_used(void **state)
+{
+    (void)state;
+    check(krr("stats", smp), 0,
+          "\nlock held              slices         total us    share       median          99%"
+          "        longest\n"
+          "vcpu 0                    100         1500.000   10.00%       <0.008       <1.024"
+          "      <1048.576\n"
+          "vcpu 1                    100         1500.001   10.00%       <0.008       <1.024"
+          "      <1048.576\n"
+          "\nlock waited             waits         total us    share       median          99%"
+          "        longest\n"
+          "vcpu 0                      0            0.000    0.00%            -            -"
+          "              -\n"
+          "vcpu 1                      1     34359738.368 229064.92% >=17179869.184 "
+          ">=17179869.184 >=17179869.184\n"
+          "\nhand-offs                wait        resched           long\n"
+          "vcpu 0                     10             20             30\n"
+          "vcpu 1                     11             21             31\n"
+          "\nstretch                    us  longest without a safepoint, and where it ended\n"
+          "vcpu 0                  2.500  0xffffffff9b000020\n"
+          "vcpu 1                  3.000  0xffffffff9b000020\n", "");
+}
+
+static void stats_name_the_site_of_the_longest_stretch(void **state)
+{
+    char *text = g_strdup_printf("stats --vmlinux %s", getenv("FAKE_VMLINUX"));
+    char *json = g_strdup_printf("stats --json --vmlinux %s", getenv("FAKE_VMLINUX"));
+
+    (void)state;
+    check(krr(text, smp), 0, "\nvcpu 1                  3.000  first_function+0x20\n", "");
+    check_json(json, smp, "i['lock'][0]['stretch']['symbol']", "first_function+0x20\n");
+    check(krr("stats --vmlinux /no/such/vmlinux", smp), 1, "", "/no/such/vmlinux: No such file");
+    g_free(text);
+    g_free(json);
+}
+
+/* Without a speed of the TSC there is no microsecond, without a duration no share. */
+static void unknown_clocks_leave_cycles(void **state)
+{
+    (void)state;
+    check(krr("stats", trace), 0,
+          " total cycles    share       median          99%        longest\n"
+          "vcpu 0                    100          3000000        -          <16        <2048"
+          "       <2097152\n", "");
+    check(krr("stats", trace), 0, "\nstretch                cycles ", "");
+    /* And an address of 0 is none. */
+    check(krr("stats", trace), 0, "\nvcpu 0                   5000\n", "");
+    check_json("stats --json", trace,
+               "i['tsc_khz'], i['lock'][0]['held']['cycles'], i['lock'][0]['held']['us']",
+               "None 3000000 None\n");
+}
+
+static void stats_json_can_be_parsed(void **state)
+{
+    (void)state;
+    check_json("stats --json", smp,
+               "i['complete'], i['records'], sum(k['records'] for k in i['kinds']), "
+               "sum(k['bytes'] for k in i['kinds']) == i['raw_bytes'], i['duration_us'], "
+               "i['tsc_khz'], len(i['lock'])",
+               "True 10 10 True 15000 2000000 2\n");
+    check_json("stats --json", smp,
+               "[i['lock'][1][k] for k in ('vcpu', 'handoffs', 'stretch')]",
+               "[1, {'wait': 11, 'resched': 21, 'long': 31}, {'cycles': 6000, 'us': 3, "
+               "'site': '0xffffffff9b000020', 'symbol': None}]\n");
+    check_json("stats --json", smp,
+               "[[v[k] for k in v if k != 'histogram'] for w in i['lock'] "
+               "for v in (w['held'], w['waited'])]",
+               "[[100, 3000000, 1500, 3, 10, 20], [0, 0, 0, None, None, None], "
+               "[100, 3000001, 1500, 3, 10, 20], [1, 68719476736, 34359738, 35, 35, 35]]\n");
+    check_json("stats --json", smp,
+               "[(len(h), {n: c for n, c in enumerate(h) if c}) for w in i['lock'] "
+               "for h in (w['held']['histogram'], w['waited']['histogram'])]",
+               "[(36, {3: 60, 10: 39, 20: 1}), (36, {}), "
+               "(36, {3: 60, 10: 39, 20: 1}), (36, {35: 1})]\n");
+}
+
+static void what_an_incomplete_trace_does_not_have_is_not_known(void **state)
+{
+    Result r = krr("stats", crashed);
+
+    (void)state;
+    assert_null(strstr(r.out, "vcpu 0"));
+    check(r, 0, "\nlock times     not known", "incomplete trace");
+    check_json("stats --json", crashed,
+               "i['complete'], i['records'], i['lock'], i['duration_us'], i['ring_full']",
+               "False 100 None None None\n");
 }
 
 static void verify_says_how_far_a_trace_is_good(void **state)
@@ -356,6 +462,11 @@ int main(void)
         cmocka_unit_test(call_sites_are_named_where_the_kernel_was_moved_to),
         cmocka_unit_test(kernel_at_an_unknown_place_is_a_warning),
         cmocka_unit_test(stats_show_kinds_and_sizes),
+        cmocka_unit_test(stats_show_how_the_lock_was_used),
+        cmocka_unit_test(stats_name_the_site_of_the_longest_stretch),
+        cmocka_unit_test(unknown_clocks_leave_cycles),
+        cmocka_unit_test(stats_json_can_be_parsed),
+        cmocka_unit_test(what_an_incomplete_trace_does_not_have_is_not_known),
         cmocka_unit_test(verify_says_how_far_a_trace_is_good),
         cmocka_unit_test(incomplete_traces_are_read_with_a_message),
         cmocka_unit_test(gdb_commands_connect_to_the_port),
