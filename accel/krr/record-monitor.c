@@ -52,9 +52,44 @@ static void hmp_krr_stop(Monitor *mon, const QDict *qdict)
     hmp_handle_error(mon, err);
 }
 
+static void print_time(Monitor *mon, const KrrInfo *info, uint64_t cycles)
+{
+    if (info->has_tsc_khz) {
+        monitor_printf(mon, " %.1f us", cycles * 1e3 / info->tsc_khz);
+    } else {
+        monitor_printf(mon, " %" PRIu64 " cycles", cycles);
+    }
+}
+
+static void print_share(Monitor *mon, const KrrInfo *info, const char *what, uint64_t cycles)
+{
+    monitor_printf(mon, ", %s", what);
+    if (info->has_tsc_khz && info->duration) {
+        monitor_printf(mon, " %.1f%%", cycles * 1e5 / info->tsc_khz / info->duration);
+    } else {
+        print_time(mon, info, cycles);
+    }
+}
+
+static void print_lock(Monitor *mon, const KrrInfo *info, const KrrLock *lock)
+{
+    monitor_printf(mon, "  lock: slices %" PRIu64, lock->held->count);
+    print_share(mon, info, "held", lock->held->cycles);
+    print_share(mon, info, "waited", lock->waited->cycles);
+    monitor_printf(mon, "; hand-offs: wait %" PRIu64 ", resched %" PRIu64 ", long %" PRIu64
+                   "; longest stretch", lock->handoffs->wait, lock->handoffs->resched,
+                   lock->handoffs->q_long);
+    print_time(mon, info, lock->stretch);
+    if (lock->stretch_site) {
+        monitor_printf(mon, " to 0x%" PRIx64, lock->stretch_site);
+    }
+    monitor_printf(mon, "\n");
+}
+
 static void print_vcpus(Monitor *mon, const KrrInfo *info)
 {
     uint64List *instructions = info->instructions;
+    KrrLockList *lock = info->lock;
     unsigned vcpu = 0;
 
     for (uint64List *l = info->ordinals; l; l = l->next) {
@@ -64,6 +99,10 @@ static void print_vcpus(Monitor *mon, const KrrInfo *info)
             instructions = instructions->next;
         }
         monitor_printf(mon, "\n");
+        if (lock) {
+            print_lock(mon, info, lock->value);
+            lock = lock->next;
+        }
     }
 }
 

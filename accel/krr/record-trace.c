@@ -392,7 +392,7 @@ bool krr_trace_begin(const char *path, int64_t park_time, KrrSnapshotFn snapshot
 
 /* ---- for those who tell about it ---- */
 
-bool krr_trace_progress(uint64_t *records, uint64_t *bytes)
+bool krr_trace_progress(uint64_t *records, uint64_t *bytes, uint64_t *duration_us)
 {
     QEMU_LOCK_GUARD(&trace.lock);
     if (!running()) {
@@ -400,6 +400,7 @@ bool krr_trace_progress(uint64_t *records, uint64_t *bytes)
     }
     *records = count_records();
     *bytes = krr_writer_bytes(trace.writer);
+    *duration_us = g_get_monotonic_time() - trace.begin_time;
     return true;
 }
 

@@ -53,7 +53,7 @@ void krr_trace_make_room(void);
 void krr_trace_close_areas(void);
 
 /* True if a recording runs; its figures so far. */
-bool krr_trace_progress(uint64_t *records, uint64_t *bytes);
+bool krr_trace_progress(uint64_t *records, uint64_t *bytes, uint64_t *duration_us);
 /* True once after each end of a recording. */
 bool krr_trace_take_result(KrrTraceResult *result);
 /* The same without taking it; reason 0 if none has ended yet. With the BQL, which

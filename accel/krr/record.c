@@ -370,6 +370,46 @@ static uint64List *ordinals(void)
     return list;
 }
 
+static KrrHistogram *histogram(const __u64 *buckets, uint64_t cycles)
+{
+    KrrHistogram *h = g_new0(KrrHistogram, 1);
+
+    for (int i = KRR_TIME_BUCKETS; i-- > 0; ) {
+        QAPI_LIST_PREPEND(h->histogram, buckets[i]);
+    }
+    h->count = krr_histogram_count(buckets);
+    h->cycles = cycles;
+    return h;
+}
+
+/* Of a copy: the guest writes its own at any time. */
+static KrrLock *describe_lock(struct krr_times times)
+{
+    KrrLock *lock = g_new0(KrrLock, 1);
+
+    lock->held = histogram(times.held, times.held_cycles);
+    lock->waited = histogram(times.waited, times.waited_cycles);
+    lock->handoffs = g_new(KrrHandoffs, 1);
+    *lock->handoffs = (KrrHandoffs) {
+        .wait = times.handoffs[KRR_HANDOFF_WAIT],
+        .resched = times.handoffs[KRR_HANDOFF_RESCHED],
+        .q_long = times.handoffs[KRR_HANDOFF_LONG],
+    };
+    lock->stretch = times.stretch;
+    lock->stretch_site = times.stretch_site;
+    return lock;
+}
+
+static void describe_locks(KrrInfo *info)
+{
+    info->has_tsc_khz = rec.machine->tsc_khz;
+    info->tsc_khz = rec.machine->tsc_khz;
+    info->has_lock = true;
+    for (uint32_t i = krr_trace_vcpus(); i-- > 0; ) {
+        QAPI_LIST_PREPEND(info->lock, describe_lock(krr_trace_area(i)->times));
+    }
+}
+
 KrrInfo *krr_record_info(void)
 {
     KrrInfo *info = g_new0(KrrInfo, 1);
@@ -379,9 +419,10 @@ KrrInfo *krr_record_info(void)
     info->file = g_strdup(rec.path);
     info->error = g_strdup(rec.error);
 
-    if (krr_trace_progress(&info->records, &info->bytes)) {
-        info->has_records = info->has_bytes = info->has_ordinals = true;
+    if (krr_trace_progress(&info->records, &info->bytes, &info->duration)) {
+        info->has_records = info->has_bytes = info->has_ordinals = info->has_duration = true;
         info->ordinals = ordinals();
+        describe_locks(info);
         return info;
     }
     krr_trace_last_result(&last);
