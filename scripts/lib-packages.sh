@@ -32,6 +32,7 @@ tool:flock              util-linux          caches used at once
 tool:shellcheck         shellcheck          tests
 tool:cppcheck           cppcheck            tests
 tool:mandoc             mandoc              tests
+tool:spin               spin                tests
 tool:openssl            openssl             the guest kernel
 py:venv                 python3-venv        QEMU's build
 py:setuptools           python3-setuptools  QEMU's build

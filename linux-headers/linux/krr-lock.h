@@ -14,7 +14,8 @@
  * for a while, in place of a hand-over at each of them. After that the owner gives
  * the lock to the head directly. A head that sleeps may be passed for longer,
  * while it wakes up, but never more than KRR_LOCK_BYPASS times. So who has k others before it in
- * the queue gets the lock after at most (k + 1) * (KRR_LOCK_BYPASS + 1) slices.
+ * the queue gets the lock after at most (k + 1) * (KRR_LOCK_BYPASS + 1) slices, counted
+ * from when it and they have queued and looked once.
  *
  * A participant is known by its id: a vCPU by its number, QEMU's device group by
  * KRR_MAX_VCPUS. The file that includes this one defines before:
@@ -91,13 +92,20 @@ KRR_LOCK_CODE void krr_lock_promote(struct krr_lock *lock, __u32 ticket)
 }
 
 /*
- * The same for oneself: the owner before may have been there too early. Fails if it was
- * not, or somebody takes or gives the lock; the caller looks again.
+ * The same for oneself: the owner before may have been there too early. It cannot fail,
+ * however often others take and give the lock meanwhile: from here on the bound holds.
+ *
+ * If the owner before was not too early, it may have made this one the head just now, and
+ * somebody may even have given it the lock. Then nobody else touches the word's head.
  */
-KRR_LOCK_CODE void krr_lock_step_forward(struct krr_lock *lock, __u32 id, __u32 word)
+KRR_LOCK_CODE void krr_lock_step_forward(struct krr_lock *lock, __u32 id)
 {
+	__u32 name = KRR_LOCK_NAME(id);
+
 	__atomic_store_n(&lock->since, krr_lock_clock(), __ATOMIC_RELAXED);
-	krr_lock_swap(&lock->word, word, word | KRR_LOCK_HEAD_IS(KRR_LOCK_NAME(id)));
+	__atomic_fetch_or(&lock->word, KRR_LOCK_HEAD_IS(name), __ATOMIC_SEQ_CST);
+	if (KRR_LOCK_OWNER(krr_lock_load(&lock->word)) == name)
+		__atomic_fetch_and(&lock->word, ~KRR_LOCK_HEAD_IS(0xffU), __ATOMIC_SEQ_CST);
 }
 
 /* Takes a free lock, past the head if there is one. */
@@ -173,7 +181,7 @@ KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *u
 			if (krr_lock_head_look(lock, id, word, &looks, &bypassed))
 				break;
 		} else if (krr_lock_load(&lock->serving) == ticket) {
-			krr_lock_step_forward(lock, id, word);
+			krr_lock_step_forward(lock, id);
 		}
 		if (krr_lock_clock() - start > KRR_LOCK_SPIN) {
 			if (KRR_LOCK_HEAD(word) == name)
