@@ -277,12 +277,28 @@ static void run_until_kicked(void)
     }
 }
 
+/*
+ * Is the main loop stopping the guest? Behind a stop of our own it sets "stop" too, but does
+ * not wait for us, so that may be seen when gdb has already begun the next step.
+ */
+static bool is_being_stopped(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (cpu->stop && !cpu->stopped) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void handle_requests(void)
 {
     CPUState *cpu;
 
     qatomic_set_mb(&kicked, false);
-    if (first_cpu->stop) {      /* all of them are stopped at once */
+    if (is_being_stopped()) {
         forget_steps();
         krr_replay_show(current_vcpu());
     }

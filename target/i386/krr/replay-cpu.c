@@ -132,6 +132,7 @@ KrrNext krr_replay_schedule(CPUState *cpu)
 {
     KrrReplayVcpu *vcpu = krr_replay_vcpu(cpu);
     const struct krr_record *record;
+    bool entered = false;
 
     if (krr_replay_in_user_mode(cpu) && vcpu->place == KRR_PLACE_LEAVING) {
         vcpu->place = KRR_PLACE_USER;
@@ -152,7 +153,8 @@ KrrNext krr_replay_schedule(CPUState *cpu)
         if (krr_replay_over()) {
             return KRR_NEXT_SWITCH;
         }
+        entered = vcpu->place == KRR_PLACE_ENTERING;
     }
     krr_arm_fault(cpu_env(cpu));
-    return vcpu->place == KRR_PLACE_ENTERING ? KRR_NEXT_ENTERED : KRR_NEXT_RUN;
+    return entered ? KRR_NEXT_ENTERED : KRR_NEXT_RUN;
 }
