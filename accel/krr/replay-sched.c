@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The vCPU scheduler of a replay: one thread, which runs the vCPU that owns the
- * kernel-entry lock until the trace says that another one runs.
+ * kernel-entry lock until that has given it up, and then the one that the next record names.
  *
  * Unlike QEMU's own single-threaded scheduler it never rotates, has no timers,
- * and ignores halted vCPUs: the trace alone decides.
+ * and ignores halted vCPUs and those that gdb has stopped: the trace alone decides. If gdb
+ * resumes only one that does not own the lock, it gets there by running the owner.
  */
 #include "qemu/osdep.h"
 #include "qemu/main-loop.h"
@@ -35,11 +36,13 @@
 #define STALL_LIMIT (UINT64_C(20) * 1000 * 1000 * 1000)
 
 static CPUState *running;       /* the vCPU inside cpu_exec(), for kicks from other threads */
+static bool kicked;             /* some vCPU has work to do, or has to stop */
 
 static void kick(CPUState *unused)
 {
     CPUState *cpu;
 
+    qatomic_set_mb(&kicked, true);
     /* Once more if another vCPU got going while this one was kicked. */
     do {
         cpu = qatomic_read(&running);
@@ -94,31 +97,31 @@ static void spend_last_budget(uint64_t executed)
 }
 
 /* Runs one vCPU; returns the exit code of cpu_exec(). Without the BQL. */
-static int run(CPUState *cpu)
+static int run(CPUState *cpu, int64_t *executed)
 {
     /* Only what is run from now on counts for what is left after the last record. */
     bool last = krr_replay->last_budget != 0;
     int64_t budget = run_budget();
     int64_t before = icount_get_raw();
-    int64_t executed;
     int r;
 
     cpu->icount_budget = budget;
     cpu->neg.icount_decr.u16.low = MIN(0xffff, budget);
     cpu->icount_extra = budget - cpu->neg.icount_decr.u16.low;
     qatomic_set_mb(&running, cpu);
-    r = tcg_cpu_exec(cpu);
+    /* From here on a kick finds the vCPU; did one come before? */
+    r = qatomic_read(&kicked) ? EXCP_INTERRUPT : tcg_cpu_exec(cpu);
     qatomic_set(&running, NULL);
     icount_update(cpu);
     cpu->neg.icount_decr.u16.low = 0;
     cpu->icount_extra = 0;
     cpu->icount_budget = 0;
 
-    executed = icount_get_raw() - before;
-    krr_replay_vcpu(cpu)->instructions += executed;
-    check_progress(cpu, executed);
+    *executed = icount_get_raw() - before;
+    krr_replay_vcpu(cpu)->instructions += *executed;
+    check_progress(cpu, *executed);
     if (last) {
-        spend_last_budget(executed);
+        spend_last_budget(*executed);
     }
     return r;
 }
@@ -147,6 +150,86 @@ static KrrNext schedule(CPUState *cpu)
     return next;
 }
 
+/* ---- stops for gdb ---- */
+
+/*
+ * A step of @cpu ends before it runs, when it comes from user mode or a halt, which no
+ * replay executes: at the first instruction of its entry.
+ */
+static bool step_ends_before(CPUState *cpu, KrrNext next)
+{
+    KrrReplayVcpu *vcpu = krr_replay_vcpu(cpu);
+    bool stepped = vcpu->stepped;
+
+    vcpu->stepped = false;
+    return cpu->singlestep_enabled && (stepped || next == KRR_NEXT_ENTERED);
+}
+
+/* Will @cpu be the next one that executes anything? */
+static bool goes_on(CPUState *cpu)
+{
+    const struct krr_record *record = krr_replay_look();
+
+    return record && record->vcpu == cpu->cpu_index;
+}
+
+/*
+ * Does gdb get a stop after this run? Where a step led to user mode or to a halt it comes
+ * with the next entry. But gdb may have taken its breakpoints out for the step, so no
+ * other vCPU runs before.
+ */
+static bool stops_after(CPUState *cpu, int r, int64_t executed)
+{
+    bool in_kernel = !krr_replay_in_user_mode(cpu) && r != EXCP_HLT &&
+                     krr_replay_vcpu(cpu)->place != KRR_PLACE_ENTRY_HOOK;
+
+    if (krr_replay_over()) {
+        return false;
+    }
+    if (!cpu->singlestep_enabled) {
+        return r == EXCP_DEBUG && in_kernel;
+    }
+    if (r != EXCP_DEBUG && !executed) {
+        return false;       /* kicked before */
+    }
+    if (in_kernel || !goes_on(cpu)) {
+        return true;
+    }
+    krr_replay_vcpu(cpu)->stepped = true;
+    return false;
+}
+
+/* At a stop; gdb says so again when it wants another step. */
+static void forget_steps(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        cpu_single_step(cpu, 0);
+        krr_replay_vcpu(cpu)->stepped = false;
+    }
+}
+
+/* All vCPUs stand still from now on; the main loop has yet to be told. */
+static void stop_all(void)
+{
+    CPUState *cpu;
+
+    forget_steps();
+    CPU_FOREACH(cpu) {
+        cpu->stopped = true;
+    }
+}
+
+static void debug_stop(CPUState *cpu)
+{
+    bql_lock();
+    stop_all();
+    cpu_handle_guest_debug(cpu);
+}
+
+/* ---- the loop ---- */
+
 static void after_run(CPUState *cpu, int r)
 {
     if (r == EXCP_HLT || r == EXCP_HALTED) {
@@ -155,63 +238,70 @@ static void after_run(CPUState *cpu, int r)
     }
 }
 
-static void debug_stop(CPUState *cpu)
-{
-    bql_lock();
-    cpu_handle_guest_debug(cpu);
-}
-
 /* Runs vCPUs until something outside of the replay wants attention. With the BQL
  * on entry and exit. */
 static void run_until_kicked(void)
 {
     CPUState *cpu = current_vcpu();
-    /* A step led to user mode, which no replay executes: gdb gets its stop at
-     * the first instruction of the next entry. */
-    bool stepped_out = false;
 
     if (!krr_replay->start_us) {
         krr_replay->start_us = g_get_monotonic_time();
     }
     bql_unlock();
-    for (;;) {
+    while (!krr_replay_over() && !qatomic_read(&kicked)) {
+        int64_t executed;
+        KrrNext next;
         int r;
 
         cpu = current_vcpu();
         current_cpu = cpu;
-        if (krr_replay_over() || qatomic_read(&cpu->exit_request) ||
-            qatomic_read(&cpu->stop) || !cpu_work_list_empty(cpu)) {
-            break;
-        }
-        if (schedule(cpu) == KRR_NEXT_SWITCH) {
+        next = schedule(cpu);
+        if (next == KRR_NEXT_SWITCH) {
             continue;
         }
-        if (stepped_out) {
+        if (step_ends_before(cpu, next)) {
             debug_stop(cpu);
             return;
         }
-        r = run(cpu);
-        if (r == EXCP_DEBUG && !krr_replay_over()) {
-            if (!krr_replay_in_user_mode(cpu)) {
-                debug_stop(cpu);
-                return;
-            }
-            stepped_out = cpu->singlestep_enabled;
-        }
+        r = run(cpu, &executed);
         after_run(cpu, r);
+        if (stops_after(cpu, r, executed)) {
+            debug_stop(cpu);
+            return;
+        }
     }
     bql_lock();
-    qatomic_set_mb(&cpu->exit_request, 0);
     if (krr_replay_over()) {
-        krr_replay_report(cpu);
-        cpu->stopped = true;
+        krr_replay_report(current_vcpu());
+        stop_all();
     }
+}
+
+/*
+ * Is the main loop stopping the guest? Behind a stop of our own it sets "stop" too, but does
+ * not wait for us, so that may be seen when gdb has already begun the next step.
+ */
+static bool is_being_stopped(void)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (cpu->stop && !cpu->stopped) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void handle_requests(void)
 {
     CPUState *cpu;
 
+    qatomic_set_mb(&kicked, false);
+    if (is_being_stopped()) {
+        forget_steps();
+        krr_replay_show(current_vcpu());
+    }
     CPU_FOREACH(cpu) {
         current_cpu = cpu;
         qemu_wait_io_event_common(cpu);
@@ -234,8 +324,6 @@ static void *replay_thread(void *arg)
     cpu_thread_signal_created(cpu);
 
     for (;;) {
-        /* The state of the other vCPUs does not count: gdb may have resumed only
-         * one that does not own the lock, and it gets there by running the owner. */
         while (all_cpu_threads_idle()) {
             qemu_cond_wait_bql(first_cpu->halt_cond);
         }

@@ -12,6 +12,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-types-krr.h"
 #include "exec/gdbstub.h"
+#include "gdbstub/internals.h"
 #include "system/cpu-timers.h"
 #include "system/runstate.h"
 #include "system/system.h"
@@ -113,11 +114,6 @@ void krr_replay_configure(const KrrOptions *options, QDict *machine_opts,
         exit(1);
     }
     replay->machine = krr_reader_machine(replay->reader);
-    if (replay->machine->vcpus > 1) {
-        error_report("krr: %s has %u vCPUs; replaying more than one is not supported yet",
-                     options->path, replay->machine->vcpus);
-        exit(1);
-    }
     if (!krr_reader_complete(replay->reader)) {
         warn_report("krr: incomplete trace: %s", krr_reader_damage(replay->reader));
     }
@@ -158,13 +154,8 @@ void krr_replay_machine_ready(void)
     const KrrMachine *machine = krr_replay->machine;
 
     for (uint32_t i = 0; i < machine->vcpus; i++) {
-        const KrrCpuState *state = krr_reader_cpu(krr_replay->reader, i);
-
-        krr_replay_load_cpu(qemu_get_cpu(i), state);
-        krr_replay->vcpu[i].place = state->owner ? KRR_PLACE_KERNEL : KRR_PLACE_HOOK;
-        if (state->owner) {
-            krr_replay->current = i;
-        }
+        krr_replay_load_cpu(qemu_get_cpu(i), krr_reader_cpu(krr_replay->reader, i));
+        krr_replay->vcpu[i].place = KRR_PLACE_START;
     }
     if (krr_replay->options->progress) {
         progress_timer = timer_new_ms(QEMU_CLOCK_REALTIME, progress_tick, NULL);
@@ -222,25 +213,28 @@ const struct krr_record *krr_replay_peek(void)
     return record;
 }
 
+/* A damaged file is reported by krr_replay_peek(), when the record is needed. */
+const struct krr_record *krr_replay_look(void)
+{
+    return krr_reader_peek(krr_replay->reader, NULL);
+}
+
 /* True when nothing more is needed from the trace: what the guest does from
  * here on is not bounded by a record. */
 static bool at_last_record(void)
 {
-    GError *gerr = NULL;
-    const struct krr_record *record = krr_reader_peek(krr_replay->reader, &gerr);
+    const struct krr_record *record = krr_replay_look();
 
-    if (gerr) {
-        g_error_free(gerr);     /* krr_replay_peek() will report it when it is needed */
-    }
     return !record || ended_by_qemu(record);
 }
 
 bool krr_replay_end_is_ahead(CPUState *cpu)
 {
-    const struct krr_record *record = krr_reader_peek(krr_replay->reader, NULL);
+    const struct krr_record *record = krr_replay_look();
 
-    return record && ended_by_qemu(record) && record->vcpu == cpu->cpu_index &&
-           record->ordinal > krr_replay_vcpu(cpu)->ordinal;
+    return record && ended_by_qemu(record) &&
+           (record->vcpu != cpu->cpu_index ||
+            record->ordinal > krr_replay_vcpu(cpu)->ordinal);
 }
 
 static void show_console(const struct krr_record *record)
@@ -380,6 +374,13 @@ static void summary(void)
             instructions, g_checksum_get_string(sum));
 }
 
+void krr_replay_show(CPUState *cpu)
+{
+    if (gdbserver_state.init) {
+        gdb_set_stop_cpu(cpu);
+    }
+}
+
 static int exit_status(void)
 {
     switch (krr_replay->state) {
@@ -420,6 +421,6 @@ void krr_replay_report(CPUState *cpu)
         qemu_system_shutdown_request_with_code(SHUTDOWN_CAUSE_HOST_QMP_QUIT, exit_status());
         return;
     }
-    gdb_set_stop_cpu(cpu);
+    krr_replay_show(cpu);
     qemu_system_debug_request();
 }

@@ -14,21 +14,30 @@
 #include "krr/kinds.h"
 
 /*
- * Where a vCPU is. Only the owner of the kernel-entry lock runs, with one
- * exception: LEAVING is the way out of the kernel, after the lock was released, which touches
- * nothing but this vCPU's own stack and per-CPU data.
+ * Where a vCPU is. It runs while it owns the kernel-entry lock, and on the short ways before
+ * and behind that, which touch nothing but its own stack and per-CPU data. In the
+ * other places it waits until a record of its own is the next one.
+ *
+ *   START, HALTED --RESUME--> ACQUIRING --hook--> KERNEL
+ *   USER, HALTED --ENTRY, WAKE--> ENTERING --hook--> KERNEL
+ *   KERNEL --HANDOFF--> HANDED_OFF --RESUME--> KERNEL
+ *   KERNEL --hook--> LEAVING --> USER, HALTED, or by a fault ENTRY_HOOK --ENTRY--> KERNEL
  */
 typedef enum KrrPlace {
-    KRR_PLACE_KERNEL,       /* owns the lock */
+    KRR_PLACE_START,        /* waits behind the doorbell that began the recording */
+    KRR_PLACE_KERNEL,       /* owns the lock, runs */
     KRR_PLACE_LEAVING,      /* released; runs to user mode, halt or an entry hook */
-    KRR_PLACE_USER,         /* in user mode, which is not replayed */
-    KRR_PLACE_HALTED,       /* after HLT */
-    KRR_PLACE_ENTERING,     /* ENTRY or WAKE injected, the entry hook not yet reached */
-    KRR_PLACE_HOOK,         /* waits at a hook that needs the lock */
+    KRR_PLACE_USER,         /* waits in user mode, which is not replayed */
+    KRR_PLACE_HALTED,       /* waits behind HLT */
+    KRR_PLACE_HANDED_OFF,   /* waits behind the safepoint where it gave the lock away */
+    KRR_PLACE_ENTRY_HOOK,   /* waits in an entry hook, after a fault on the way out */
+    KRR_PLACE_ENTERING,     /* ENTRY or WAKE injected; runs to the entry hook */
+    KRR_PLACE_ACQUIRING,    /* RESUME is next; runs to the hook that takes the lock */
 } KrrPlace;
 
 typedef struct KrrReplayVcpu {
     KrrPlace place;
+    bool stepped;                       /* gdb's step is done, its stop comes with the next entry */
     uint64_t ordinal;                   /* safepoints passed */
     uint64_t instructions;              /* executed until it last left cpu_exec() */
     uint64_t entry[KRR_ENTRY_WORDS];    /* words of the last ENTRY */
@@ -88,8 +97,10 @@ void krr_replay_machine_ready(void);
  * handled here, for every caller.
  */
 const struct krr_record *krr_replay_peek(void);
+/* The same just to look ahead: does not end the session. */
+const struct krr_record *krr_replay_look(void);
 void krr_replay_consume(CPUState *cpu);
-/* Is END next, written by QEMU while @cpu was behind a later safepoint? */
+/* Is END next, written by QEMU while @cpu was behind a later safepoint, or had left the kernel? */
 bool krr_replay_end_is_ahead(CPUState *cpu);
 
 /* Ends the session in @state, saying how. */
@@ -101,6 +112,9 @@ void krr_replay_finish(KrrReplayState state, const char *format, ...) G_GNUC_PRI
  */
 void krr_replay_diverged(CPUState *cpu, uint64_t rip, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
+
+/* At a stop: @cpu is the one that gdb looks at first. With the BQL. */
+void krr_replay_show(CPUState *cpu);
 
 /* After the vCPU thread has left the execution loop for good: summary, then
  * exit or stop. Called with the BQL held. */
@@ -123,6 +137,7 @@ bool krr_replay_compare_ram(CPUState *cpu, uint64_t memory, uint64_t count);
 
 typedef enum KrrNext {
     KRR_NEXT_RUN,           /* this vCPU runs on */
+    KRR_NEXT_ENTERED,       /* the same, from the first instruction of an entry on */
     KRR_NEXT_SWITCH,        /* krr_replay->current says who runs now, or the session is over */
 } KrrNext;
 
@@ -133,6 +148,9 @@ typedef enum KrrNext {
 KrrNext krr_replay_schedule(CPUState *cpu);
 /* @cpu executed HLT. */
 void krr_replay_halted(CPUState *cpu);
+/* @cpu consumed a record in the middle of a device access: what has to be done
+ * before its next instruction is done. */
+void krr_replay_accessed(CPUState *cpu);
 bool krr_replay_in_user_mode(CPUState *cpu);
 /* Loads registers of the snapshot; exits with a message on errors. */
 void krr_replay_load_cpu(CPUState *cpu, const KrrCpuState *state);

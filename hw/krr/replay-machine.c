@@ -124,6 +124,7 @@ static uint64_t catch_all_read(void *opaque, hwaddr address, unsigned size)
     io = krr_record_payload(next_access(cpu, KRR_KIND_MMIO_READ, address, size, 0));
     value = io->value;
     krr_replay_consume(cpu);
+    krr_replay_accessed(cpu);
     return value;
 }
 
@@ -134,6 +135,7 @@ static void catch_all_write(void *opaque, hwaddr address, uint64_t value, unsign
     if (cpu && !is_silent(address)) {
         next_access(cpu, KRR_KIND_MMIO_WRITE, address, size, value);
         krr_replay_consume(cpu);
+        krr_replay_accessed(cpu);
     }
 }
 

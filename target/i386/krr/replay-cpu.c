@@ -52,7 +52,7 @@ bool krr_replay_left_kernel(CPUState *cpu)
     if (krr_replay_over() || cpu->singlestep_enabled) {
         return true;
     }
-    return krr_replay_schedule(cpu) != KRR_NEXT_RUN || krr_replay_over();
+    return krr_replay_schedule(cpu) == KRR_NEXT_SWITCH || krr_replay_over();
 }
 
 void krr_replay_halted(CPUState *cpu)
@@ -66,48 +66,95 @@ void krr_replay_halted(CPUState *cpu)
     vcpu->place = KRR_PLACE_HALTED;
 }
 
-/* The kernel was left in user mode or halted; @record says how it is entered. */
-static KrrNext enter(CPUX86State *env, const struct krr_record *record)
+static const char *where(KrrPlace place)
+{
+    switch (place) {
+    case KRR_PLACE_START:
+        return "stands where the recording began";
+    case KRR_PLACE_USER:
+        return "is in user mode";
+    case KRR_PLACE_HALTED:
+        return "is halted";
+    case KRR_PLACE_HANDED_OFF:
+        return "has handed the lock over";
+    default:
+        return "waits for the lock";
+    }
+}
+
+/* The waiting vCPU whose next record this is gets going; false if it cannot. */
+static bool get_going(CPUX86State *env, const struct krr_record *record)
 {
     KrrReplayVcpu *vcpu = krr_env_vcpu(env);
 
-    if (record->ordinal == vcpu->ordinal) {
-        if (record->kind == KRR_KIND_ENTRY && vcpu->place == KRR_PLACE_USER) {
-            krr_inject_entry(env, record);
-            return krr_replay_over() ? KRR_NEXT_SWITCH : KRR_NEXT_RUN;
-        }
-        if (record->kind == KRR_KIND_WAKE && vcpu->place == KRR_PLACE_HALTED) {
-            krr_inject_wake(env, record);
-            return krr_replay_over() ? KRR_NEXT_SWITCH : KRR_NEXT_RUN;
-        }
-        if (record->kind == KRR_KIND_RESUME && vcpu->place == KRR_PLACE_HALTED) {
-            vcpu->place = KRR_PLACE_HOOK;
-            return KRR_NEXT_RUN;
-        }
+    if (record->ordinal != vcpu->ordinal) {
+        return false;
     }
-    krr_replay_diverged(env_cpu(env), env->eip, "vCPU %d in %s", env_cpu(env)->cpu_index,
-                        vcpu->place == KRR_PLACE_USER ? "user mode" : "halt");
-    return KRR_NEXT_SWITCH;
+    switch (record->kind) {
+    case KRR_KIND_ENTRY:
+        if (vcpu->place == KRR_PLACE_USER) {
+            krr_inject_entry(env, record);
+            return true;
+        }
+        if (vcpu->place == KRR_PLACE_ENTRY_HOOK) {
+            krr_entry_hook_again(env);
+            return true;
+        }
+        return false;
+    case KRR_KIND_WAKE:
+        if (vcpu->place == KRR_PLACE_HALTED) {
+            krr_inject_wake(env, record);
+            return true;
+        }
+        return false;
+    case KRR_KIND_RESUME:
+        if (vcpu->place == KRR_PLACE_HANDED_OFF) {
+            krr_safepoint_resume(env, record);
+            return true;
+        }
+        if (vcpu->place == KRR_PLACE_START || vcpu->place == KRR_PLACE_HALTED) {
+            vcpu->place = KRR_PLACE_ACQUIRING;
+            return true;
+        }
+        return false;
+    default:
+        return false;
+    }
+}
+
+static bool is_waiting(KrrPlace place)
+{
+    return place != KRR_PLACE_KERNEL && place != KRR_PLACE_LEAVING &&
+           place != KRR_PLACE_ENTERING && place != KRR_PLACE_ACQUIRING;
 }
 
 KrrNext krr_replay_schedule(CPUState *cpu)
 {
     KrrReplayVcpu *vcpu = krr_replay_vcpu(cpu);
     const struct krr_record *record;
+    bool entered = false;
 
     if (krr_replay_in_user_mode(cpu) && vcpu->place == KRR_PLACE_LEAVING) {
         vcpu->place = KRR_PLACE_USER;
     }
-    if (vcpu->place != KRR_PLACE_USER && vcpu->place != KRR_PLACE_HALTED) {
-        return KRR_NEXT_RUN;
+    if (is_waiting(vcpu->place)) {
+        record = krr_replay_peek();
+        if (!record) {
+            return KRR_NEXT_SWITCH;
+        }
+        if (record->vcpu != cpu->cpu_index) {
+            krr_replay->current = record->vcpu;
+            return KRR_NEXT_SWITCH;
+        }
+        if (!get_going(cpu_env(cpu), record)) {
+            krr_replay_diverged(cpu, krr_replay_rip(cpu), "vCPU %d, which %s", cpu->cpu_index,
+                                where(vcpu->place));
+        }
+        if (krr_replay_over()) {
+            return KRR_NEXT_SWITCH;
+        }
+        entered = vcpu->place == KRR_PLACE_ENTERING;
     }
-    record = krr_replay_peek();
-    if (!record) {
-        return KRR_NEXT_SWITCH;
-    }
-    if (record->vcpu != cpu->cpu_index) {
-        krr_replay->current = record->vcpu;
-        return KRR_NEXT_SWITCH;
-    }
-    return enter(cpu_env(cpu), record);
+    krr_arm_fault(cpu_env(cpu));
+    return entered ? KRR_NEXT_ENTERED : KRR_NEXT_RUN;
 }

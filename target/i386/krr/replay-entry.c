@@ -262,13 +262,28 @@ static unsigned wanted_kind(CPUX86State *env)
     return record && record->kind == KRR_KIND_WAKE ? KRR_KIND_WAKE : KRR_KIND_ENTRY;
 }
 
+/* A fault on the way out, which wants the lock while others have records to come. */
+static bool has_to_wait(CPUX86State *env)
+{
+    const struct krr_record *record = krr_replay_peek();
+
+    return krr_env_vcpu(env)->place == KRR_PLACE_LEAVING && record &&
+           record->vcpu != env_cpu(env)->cpu_index;
+}
+
 void krr_entry_hook(CPUX86State *env, uintptr_t ra)
 {
     KrrReplayVcpu *vcpu = krr_env_vcpu(env);
-    unsigned kind = wanted_kind(env);
-    const struct krr_record *record = krr_replay_peek_own(env);
+    const struct krr_record *record;
+    unsigned kind;
     bool equal;
 
+    if (has_to_wait(env)) {
+        vcpu->place = KRR_PLACE_ENTRY_HOOK;
+        return;
+    }
+    kind = wanted_kind(env);
+    record = krr_replay_peek_own(env);
     if (!record || record->kind != kind) {
         krr_replay_diverged(env_cpu(env), env->eip, "%s with vector %u at RIP 0x%" PRIx64,
                             krr_kind_name(kind), (uint32_t)env->regs[R_ESI],

@@ -3,12 +3,17 @@
  * Faults of the kernel on user addresses are inputs. A CPU may use a
  * translation that the page tables no longer have, until it is flushed, and it may
  * fault on a translation that the tables have meanwhile (Intel SDM vol. 3A
- * 4.10.4.3, AMD APM vol. 2 5.5.3); TCG's own TLB is stale at other moments. So here the
- * trace alone decides whether such an access faults.
+ * 4.10.4.3, AMD APM vol. 2 5.5.3); TCG's own TLB is stale at other moments. With several
+ * vCPUs that is everyday: fork() write-protects pages and may hand over before it flushes. So here
+ * the trace alone decides whether such an access faults.
+ *
+ * On kernel addresses only the second can be an input: Linux takes a fault that the tables
+ * do not explain for a stale entry and goes on. Others come by themselves.
  */
 #include "qemu/osdep.h"
 #include "exec/exec-all.h"
 #include "exec/cputlb.h"
+#include "tcg/insn-start-words.h"
 #include "target/i386/tcg/helper-tcg.h"
 #include "target/i386/krr/replay.h"
 #include "target/i386/krr/replay-internal.h"
@@ -18,24 +23,25 @@ static bool is_user_address(uint64_t address)
     return (int64_t)address >= 0;
 }
 
-static bool in_kernel(CPUX86State *env)
+/* Does KRR decide on faults of this access? */
+static bool in_kernel(CPUX86State *env, MMUAccessType type)
 {
-    return (env->hflags & HF_CPL_MASK) == 0;
+    return (env->hflags & HF_CPL_MASK) == 0 && type != MMU_INST_FETCH;
 }
 
-/* The fault that @env's next record is, if it is one of the kernel on a user
- * address before the next safepoint. */
+/* The page fault that @env's next record is, if it comes before the next safepoint. */
 static const struct krr_trap *next_fault(CPUX86State *env)
 {
-    const struct krr_record *record = krr_replay_peek_own(env);
+    const struct krr_record *record = krr_replay_look();
     const struct krr_trap *trap;
 
     if (!record || record->kind != KRR_KIND_EXCEPTION ||
+        record->vcpu != env_cpu(env)->cpu_index ||
         record->ordinal != krr_env_vcpu(env)->ordinal) {
         return NULL;
     }
     trap = krr_record_payload(record);
-    return trap->vector == EXCP0E_PAGE && is_user_address(trap->cr2) ? trap : NULL;
+    return trap->vector == EXCP0E_PAGE ? trap : NULL;
 }
 
 void krr_arm_fault(CPUX86State *env)
@@ -47,31 +53,49 @@ void krr_arm_fault(CPUX86State *env)
     }
 }
 
-static bool same_page(uint64_t a, uint64_t b)
+void krr_replay_accessed(CPUState *cpu)
 {
-    return ((a ^ b) & TARGET_PAGE_MASK) == 0;
+    /* Not now: the access still uses the TLB. It is the last thing of its block. */
+    if (next_fault(cpu_env(cpu))) {
+        cpu_exit(cpu);
+    }
+}
+
+/* RIP of the access that translated code does at @ra; changes nothing. */
+static uint64_t rip_of(CPUX86State *env, uintptr_t ra)
+{
+    uint64_t data[TARGET_INSN_START_WORDS];
+
+    if (!ra || !cpu_unwind_state_data(env_cpu(env), ra, data)) {
+        return env->eip;
+    }
+    /* A block does not go on behind its page, where EIP points to while it is executed. */
+    return (env->eip & TARGET_PAGE_MASK) | (data[0] & ~TARGET_PAGE_MASK);
+}
+
+/*
+ * Raises @fault if this access is the one that faulted. Its kind does not matter:
+ * a locked instruction, which hardware faults on as a write, reads first here.
+ */
+static void raise_if_here(CPUX86State *env, const struct krr_trap *fault, uint64_t address,
+                          uintptr_t ra)
+{
+    if (fault->cr2 == address && rip_of(env, ra) == fault->rip &&
+        (env->regs[R_ECX] == fault->rcx || !krr_is_string_repeat(env, fault->rip, 0))) {
+        env->cr[2] = address;
+        raise_exception_err_ra(env, EXCP0E_PAGE, fault->error_code, ra);
+    }
 }
 
 bool krr_replay_access(CPUX86State *env, uint64_t address, MMUAccessType type,
                        int *page_size, uintptr_t ra)
 {
-    const struct krr_trap *fault;
+    const struct krr_trap *fault = in_kernel(env, type) ? next_fault(env) : NULL;
 
-    if (!is_user_address(address) || !in_kernel(env) || type == MMU_INST_FETCH) {
+    if (!fault || (fault->cr2 ^ address) & TARGET_PAGE_MASK) {
         return false;
     }
-    fault = next_fault(env);
-    if (!fault || !same_page(fault->cr2, address)) {
-        return false;
-    }
-    if (fault->cr2 == address && !!(fault->error_code & PG_ERROR_W_MASK) == (type == MMU_DATA_STORE)) {
-        cpu_restore_state(env_cpu(env), ra);
-        if (env->eip == fault->rip &&
-            (env->regs[R_ECX] == fault->rcx || !krr_is_string_repeat(env, fault->rip, 0))) {
-            env->cr[2] = address;
-            raise_exception_err(env, EXCP0E_PAGE, fault->error_code);
-        }
-    }
+    raise_if_here(env, fault, address, ra);
     /* One byte: the slow path is taken each time until the fault has come. */
     *page_size = 1;
     return true;
@@ -82,12 +106,12 @@ bool krr_replay_suppress_fault(CPUX86State *env, uint64_t address, MMUAccessType
 {
     const struct krr_trap *fault;
 
-    if (!is_user_address(address) || !in_kernel(env) || type == MMU_INST_FETCH) {
+    if (!is_user_address(address) || !in_kernel(env, type)) {
         return false;
     }
     fault = next_fault(env);
-    if (fault && same_page(fault->cr2, address)) {
-        return false;
+    if (fault) {
+        raise_if_here(env, fault, address, ra);
     }
     /* What is read there is overwritten by the hook behind the access; what is
      * written was user memory, which a replay does not need. */

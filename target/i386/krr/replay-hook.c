@@ -165,65 +165,136 @@ static void safepoint_interrupt(CPUX86State *env, const struct krr_record *recor
     krr_inject_interrupt(env, krr_record_payload(record));
 }
 
-static void safepoint_hook(CPUX86State *env, uintptr_t ra)
+static void give_up_lock(CPUX86State *env, KrrPlace place)
 {
     KrrReplayVcpu *vcpu = krr_env_vcpu(env);
-    const struct krr_record *record;
 
-    vcpu->ordinal++;
-    if (krr_replay_end_is_ahead(env_cpu(env))) {
-        clear_eax(env);
-        leave_thunk(env, ra);
-        return;
+    vcpu->place = place;
+    krr_replay->previous = KRR_PREVIOUS(env_cpu(env)->cpu_index, vcpu->ordinal);
+}
+
+/* The lock was got back, as RESUME says. */
+static void resume(CPUX86State *env, const struct krr_record *record)
+{
+    const struct krr_resume *payload = krr_record_payload(record);
+
+    if (krr_check_previous(env, payload->previous)) {
+        krr_env_vcpu(env)->place = KRR_PLACE_KERNEL;
+        krr_replay_consume(env_cpu(env));
     }
-    record = krr_replay_peek_own(env);
-    if (record && record->ordinal < vcpu->ordinal) {
-        krr_replay_diverged(env_cpu(env), return_address(env, ra),
-                            "safepoint %" PRIu64 " passed without it", vcpu->ordinal);
-    }
-    if (krr_replay_over()) {
-        return;
-    }
-    if (record && record->ordinal == vcpu->ordinal && record->kind == KRR_KIND_INTERRUPT) {
-        safepoint_interrupt(env, record);
-        return;
-    }
+}
+
+/* The safepoint returns. */
+static void pass_safepoint(CPUX86State *env, uintptr_t ra)
+{
     clear_eax(env);
     leave_thunk(env, ra);
 }
 
-static void release_hook(CPUX86State *env, uintptr_t ra)
+/* For a debugger the vCPU waits in the caller. */
+static void safepoint_handoff(CPUX86State *env, uintptr_t ra)
+{
+    if (expect(env, KRR_KIND_HANDOFF, ra)) {
+        krr_replay_consume(env_cpu(env));
+        give_up_lock(env, KRR_PLACE_HANDED_OFF);
+        pass_safepoint(env, ra);
+    }
+}
+
+void krr_safepoint_resume(CPUX86State *env, const struct krr_record *record)
+{
+    if (record->site != (uint32_t)env->eip) {
+        krr_replay_diverged(env_cpu(env), env->eip, "the lock handed over at site %08x",
+                            (uint32_t)env->eip);
+        return;
+    }
+    resume(env, record);
+}
+
+/*
+ * The next record is another vCPU's, so that takes the lock after @env's has given it
+ * up without a record. Is that still to come?
+ */
+static bool release_is_ahead(CPUX86State *env, const struct krr_record *record)
+{
+    const void *payload = krr_record_payload(record);
+    uint64_t previous;
+
+    switch (record->kind) {
+    case KRR_KIND_ENTRY:
+        previous = ((const struct krr_entry *)payload)->previous;
+        break;
+    case KRR_KIND_WAKE:
+        previous = ((const struct krr_trap *)payload)->previous;
+        break;
+    case KRR_KIND_RESUME:
+        previous = ((const struct krr_resume *)payload)->previous;
+        break;
+    default:
+        return false;
+    }
+    return KRR_PREVIOUS_VCPU(previous) == env_cpu(env)->cpu_index &&
+           KRR_PREVIOUS_ORDINAL(previous) >= krr_env_vcpu(env)->ordinal;
+}
+
+static void safepoint_hook(CPUX86State *env, uintptr_t ra)
 {
     KrrReplayVcpu *vcpu = krr_env_vcpu(env);
+    const struct krr_record *record;
+    bool own;
 
     if (vcpu->place != KRR_PLACE_KERNEL) {
+        krr_replay_diverged(env_cpu(env), return_address(env, ra),
+                            "a safepoint of a vCPU that does not own the lock");
+        return;
+    }
+    vcpu->ordinal++;
+    if (krr_replay_end_is_ahead(env_cpu(env))) {
+        pass_safepoint(env, ra);
+        return;
+    }
+    record = krr_replay_peek();
+    if (!record) {
+        return;
+    }
+    own = record->vcpu == env_cpu(env)->cpu_index;
+    if (own ? record->ordinal < vcpu->ordinal : !release_is_ahead(env, record)) {
+        krr_replay_diverged(env_cpu(env), return_address(env, ra),
+                            "safepoint %" PRIu64 " passed without it", vcpu->ordinal);
+        return;
+    }
+    if (own && record->ordinal == vcpu->ordinal && record->kind == KRR_KIND_INTERRUPT) {
+        safepoint_interrupt(env, record);
+    } else if (own && record->ordinal == vcpu->ordinal && record->kind == KRR_KIND_HANDOFF) {
+        safepoint_handoff(env, ra);
+    } else {
+        pass_safepoint(env, ra);
+    }
+}
+
+static void release_hook(CPUX86State *env, uintptr_t ra)
+{
+    if (krr_env_vcpu(env)->place != KRR_PLACE_KERNEL) {
         krr_replay_diverged(env_cpu(env), return_address(env, ra),
                             "a release of the lock by a vCPU that does not own it");
         return;
     }
-    vcpu->place = KRR_PLACE_LEAVING;
-    krr_replay->previous = KRR_PREVIOUS(env_cpu(env)->cpu_index, vcpu->ordinal);
+    give_up_lock(env, KRR_PLACE_LEAVING);
     leave_thunk(env, ra);
 }
 
 /* After a halt that no interrupt ended, and at the start. */
 static void acquire_hook(CPUX86State *env, uintptr_t ra)
 {
-    KrrReplayVcpu *vcpu = krr_env_vcpu(env);
-
-    if (vcpu->place != KRR_PLACE_KERNEL) {
+    if (krr_env_vcpu(env)->place != KRR_PLACE_KERNEL) {
         const struct krr_record *record = expect(env, KRR_KIND_RESUME, ra);
-        const struct krr_resume *resume;
 
-        if (!record) {
+        if (record) {
+            resume(env, record);
+        }
+        if (krr_replay_over()) {
             return;
         }
-        resume = krr_record_payload(record);
-        if (!krr_check_previous(env, resume->previous)) {
-            return;
-        }
-        vcpu->place = KRR_PLACE_KERNEL;
-        krr_replay_consume(env_cpu(env));
     }
     leave_thunk(env, ra);
 }
@@ -274,6 +345,9 @@ static void run_hook(CPUX86State *env, unsigned hook, uintptr_t ra)
         return;
     case KRR_HOOK_ENTRY:
         krr_entry_hook(env, ra);
+        if (krr_env_vcpu(env)->place != KRR_PLACE_KERNEL) {
+            return;     /* it waits here */
+        }
         break;
     case KRR_KIND_CPUID:
         cpuid_hook(env, ra);
@@ -293,6 +367,22 @@ static void run_hook(CPUX86State *env, unsigned hook, uintptr_t ra)
     }
 }
 
+void krr_entry_hook_again(CPUX86State *env)
+{
+    krr_entry_hook(env, 0);
+    if (!krr_replay_over()) {
+        leave_thunk(env, 0);
+    }
+}
+
+/* Does @env run on behind this hook? */
+static bool goes_on(CPUX86State *env)
+{
+    KrrPlace place = krr_env_vcpu(env)->place;
+
+    return !krr_replay_over() && place != KRR_PLACE_HANDED_OFF && place != KRR_PLACE_ENTRY_HOOK;
+}
+
 void helper_krr_hook(CPUX86State *env, uint32_t hook)
 {
     uintptr_t ra = GETPC();
@@ -300,7 +390,7 @@ void helper_krr_hook(CPUX86State *env, uint32_t hook)
     if (!krr_replay_over()) {
         run_hook(env, hook, ra);
     }
-    if (krr_replay_over()) {
+    if (!goes_on(env)) {
         krr_replay_leave(env, 0);
     }
     krr_arm_fault(env);

@@ -37,8 +37,15 @@ void krr_inject_entry(CPUX86State *env, const struct krr_record *record);
 /* Interrupt that ends a halt. */
 void krr_inject_wake(CPUX86State *env, const struct krr_record *record);
 
-/* The entry hook: compares frame and record, and takes the lock. */
+/*
+ * The entry hook: compares frame and record, and takes the lock; or leaves @env in
+ * KRR_PLACE_ENTRY_HOOK, if others have the lock before, until krr_entry_hook_again().
+ */
 void krr_entry_hook(CPUX86State *env, uintptr_t ra);
+void krr_entry_hook_again(CPUX86State *env);
+
+/* @env handed the lock over at a safepoint and gets it back. */
+void krr_safepoint_resume(CPUX86State *env, const struct krr_record *record);
 
 /* Checks who owned the lock before; ends the session when it was another. */
 bool krr_check_previous(CPUX86State *env, uint64_t previous);
@@ -46,7 +53,7 @@ bool krr_check_previous(CPUX86State *env, uint64_t previous);
 /* True if the instruction at kernel address @rip is a REP of a string instruction. */
 bool krr_is_string_repeat(CPUX86State *env, uint64_t rip, uintptr_t ra);
 
-/* Before anything else of @env: the recorded CPU is about to fault on a user address that
+/* Before anything else of @env: the recorded CPU is about to fault on an address that
  * this one may have in its TLB. */
 void krr_arm_fault(CPUX86State *env);
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """gdb on a replay: what it stops at, what it finds there, and that it disturbs nothing.
 
-One kernel panic is recorded; every test replays it anew. However gdb has stopped and stepped, the
-replay must end with the instruction count and the memory of one that nobody looked at.
+A kernel panic is recorded with one vCPU and another one with two; every test replays one of them
+anew. However gdb has stopped and stepped, the replay must end with the instruction count and the
+memory of one that nobody looked at.
 KRR_VMLINUX names the recorded kernel's symbols if they are not in the build folder.
 """
 
@@ -25,13 +26,20 @@ from vm import expect
 VMLINUX = Path(os.environ.get('KRR_VMLINUX', vm.BUILD / 'guest' / '6.1' / 'vmlinux'))
 CRASH = ['sh', '-c', 'for i in 1 2 3 4 5; do read -r up </proc/uptime; echo $up; sleep 0.1; done; '
                      'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger']
+# Both vCPUs have something to do, then the second one crashes.
+CRASH_SMP = ['sh', '-c', 'for cpu in 1 2; do '
+                         'taskset $cpu sh -c "for i in 1 2 3; do read -r up </proc/uptime; echo \\$i; usleep 30000; done" & '
+                         'done; wait; echo 1 >/proc/sys/kernel/sysrq; '
+                         'exec taskset 2 sh -c "echo c >/proc/sysrq-trigger"']
 PANIC_FRAMES = ['panic', 'sysrq_handle_crash', '__handle_sysrq', 'write_sysrq_trigger', 'vfs_write',
                 'ksys_write', 'do_syscall_64', 'entry_SYSCALL_64']
 END = 'No more reverse-execution history'
 REGISTERS = ('rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip eflags cs ss '
              'gs_base cr2 cr3')
 WHERE = [f'info registers {REGISTERS}', 'monitor info krr']
-COUNT = re.compile(r'^vCPU 0: safepoints \d+, kernel instructions (\d+)', re.M)
+COUNTS = re.compile(r'(?:^vCPU \d+: safepoints \d+, kernel instructions \d+$\n?)+', re.M)
+THREAD = re.compile(r'^thread (\d+)$', re.M)
+SHOW_THREAD = 'printf "thread %d\\n", $_thread'
 
 
 def free_port():
@@ -119,11 +127,21 @@ def mark(name):
     return f'echo === {name}\\n'
 
 
-def instructions(text):
-    """The instruction count that "monitor info krr" has printed, the first in the text."""
-    found = COUNT.search(text)
+def counts_of_vcpus(text):
+    """The instruction counts that "monitor info krr" has printed, the first in the text."""
+    found = COUNTS.search(text)
     expect(found, f'no instruction count in:\n{text[-2000:]}')
-    return int(found[1])
+    return [int(line.split()[-1]) for line in found[0].splitlines()]
+
+
+def instructions(text):
+    """The same of all vCPUs together."""
+    return sum(counts_of_vcpus(text))
+
+
+def threads(text):
+    """The threads that SHOW_THREAD has named."""
+    return [int(number) for number in THREAD.findall(text)]
 
 
 class Tests:
@@ -262,6 +280,90 @@ class Tests:
             self.same_end(replay)
 
 
+    # ---- several vCPUs ----
+
+    def smp_threads(self):
+        """Each vCPU is a thread with registers and a stack of its own."""
+        with replaying(self.trace) as replay:
+            text = replay.gdb(
+                'break panic', mark('panic'), 'continue', SHOW_THREAD, mark('threads'),
+                'info threads', mark('other'), 'thread 1', SHOW_THREAD,
+                'printf "stack %#lx\\n", $rsp', mark('back'), 'thread 2', SHOW_THREAD,
+                'printf "stack %#lx\\n", $rsp', 'backtrace', mark('end'), 'continue')
+            expect(threads(section(text, 'panic')) == [2], 'the panic was not on the second vCPU: '
+                   + section(text, 'panic'))
+            listed = re.findall(r'^(\*?) +(\d+) +Thread', section(text, 'threads'), re.M)
+            expect(listed == [('', '1'), ('*', '2')], f'threads: {section(text, "threads")}')
+            expect(threads(section(text, 'other')) == [1], section(text, 'other'))
+            stacks = [re.search(r'^stack (0x[0-9a-f]+)$', section(text, name), re.M)[1]
+                      for name in ('other', 'back')]
+            expect(stacks[0] != stacks[1], f'both vCPUs have the stack {stacks}')
+            expect(' sysrq_handle_crash' in section(text, 'back'), section(text, 'back'))
+            self.same_end(replay)
+
+    def smp_breakpoints(self):
+        """A breakpoint stops whichever vCPU hits it, the same in each replay."""
+        commands, names = ['break vfs_write'], []
+        for number in range(6):
+            names.append(f'hit{number}')
+            commands += [mark(names[-1]), 'continue', SHOW_THREAD, *WHERE]
+        text = self.stops(commands, names)
+        hits = [threads(section(text, name)) for name in names]
+        expect(all(len(hit) == 1 for hit in hits) and {hit[0] for hit in hits} == {1, 2},
+               f'breakpoints were hit by {hits}')
+        text = self.stops(['break vfs_write thread 2', mark('own'), 'continue', SHOW_THREAD, *WHERE,
+                           mark('next'), 'continue', SHOW_THREAD, *WHERE], ['own', 'next'])
+        hits = [threads(section(text, name)) for name in ('own', 'next')]
+        expect(hits == [[2], [2]], f'a breakpoint of the second vCPU only was hit by {hits}')
+
+    def smp_watchpoint(self):
+        """A word that both vCPUs write."""
+        commands, names = ['watch jiffies_64'], []
+        for number in range(6):
+            names.append(f'hit{number}')
+            commands += [mark(names[-1]), 'continue', SHOW_THREAD, *WHERE]
+        text = self.stops(commands, names)
+        values = [int(value) for name in names
+                  for value in re.findall(r'^(?:Old|New) value = (\d+)', section(text, name), re.M)]
+        expect(len(values) == 12 and values == sorted(values) and values[1::2][:-1] == values[2::2],
+               f'jiffies: {values}')
+
+    def smp_steps(self):
+        """A step of the vCPU that does not own the lock, and steps across hand-overs."""
+        names, commands = [], ['break vfs_write', 'continue', 'delete', mark('before'), SHOW_THREAD,
+                               'monitor info krr']
+        for thread in (1, 2, 1, 2):
+            commands.append(f'thread {thread}')
+            for _ in range(3):
+                names.append(f'step{len(names)}')
+                commands += [mark(names[-1]), 'stepi', SHOW_THREAD, *WHERE]
+        names.append('many')
+        commands += [mark('many'), 'stepi 3000', SHOW_THREAD, *WHERE]
+        text = self.stops(commands, names)
+        for number, name in enumerate(names):
+            wanted = (1, 2, 1, 2, 2)[number // 3]
+            expect(threads(section(text, name)) == [wanted],
+                   f'{name} of thread {wanted}: {section(text, name)}')
+
+    def smp_interrupt(self):
+        """Ctrl-C finds the vCPU that runs, and disturbs nothing."""
+        with replaying(self.trace) as replay:
+            # The breakpoint keeps it busy.
+            text = replay.gdb(
+                'break __cond_resched if $rip == 0',
+                'python import os, signal, threading',
+                'python threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()',
+                mark('stop'), 'continue', SHOW_THREAD, *WHERE, 'delete', mark('end'), 'continue')
+            expect(END in section(text, 'end') and len(threads(section(text, 'stop'))) == 1, text)
+            self.same_end(replay)
+
+
+ONE_VCPU = ['breakpoints', 'watchpoint', 'stepping', 'single_steps', 'panic', 'end', 'detach',
+            'kill', 'sudden_death']
+TWO_VCPUS = ['smp_threads', 'smp_breakpoints', 'smp_watchpoint', 'smp_steps', 'smp_interrupt',
+             'stepping', 'end', 'sudden_death']
+
+
 def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -271,19 +373,20 @@ def main():
     arguments = parser.parse_args()
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
     report = Report()
-    names = ['breakpoints', 'watchpoint', 'stepping', 'single_steps', 'panic', 'end', 'detach',
-             'kill', 'sudden_death']
     with vm.work_folder(f'gdb-{accel}') as folder, vm.session(accel, folder):
-        trace = folder / 'crash.krr'
-        recorded = vm.record(trace, CRASH, accel)
-        expect(recorded.status == vm.GUEST_PANIC, f'recording ended with {recorded.text()}')
-        tests = Tests(trace)
-        for name in names:
-            if arguments.only and name not in arguments.only:
+        for vcpus, command, names in ((1, CRASH, ONE_VCPU), (2, CRASH_SMP, TWO_VCPUS)):
+            names = [name for name in names if not arguments.only or name in arguments.only]
+            if not names:
                 continue
-            test = getattr(tests, name)
-            if not report.check(f'{name}: {" ".join(test.__doc__.split())}', test):
-                trace.with_suffix('.failed').touch()
+            trace = folder / f'crash{vcpus}.krr'
+            recorded = vm.record(trace, command, accel, ['--smp', vcpus])
+            expect(recorded.status == vm.GUEST_PANIC, f'recording ended with {recorded.text()}')
+            tests = Tests(trace)
+            for name in names:
+                test = getattr(tests, name)
+                what = f'{name} ({vcpus} vCPU): {" ".join(test.__doc__.split())}'
+                if not report.check(what, test):
+                    trace.with_suffix('.failed').touch()
     return report.finish()
 
 
