@@ -4,6 +4,10 @@
 
 Not a test: nothing here is good or bad. "plain" is a kernel without the recorder, "off" one with
 it that is not recording.
+
+With --smp: what several vCPUs cost and gain. All workloads of smp_bench run in one guest, on all of
+its vCPUs at once, with recording off and on; the same work in turn on one of them shows what
+running it at once is worth.
 """
 
 import argparse
@@ -24,6 +28,12 @@ WORKLOADS = {
     'fork_exec': ['/krr/fork_exec'],
     'tmpfs_copy': ['/krr/tmpfs_copy'],
 }
+
+# Kinds of work of smp_bench, and how often each thread does it.
+BENCHES = {
+    'user': 20000, 'getpid': 10000, 'byte_read': 10000, 'page_fault': 4000, 'fork_exec': 40,
+}
+BENCH_TIME = re.compile(rb'^(\w+) (\d+) smp_bench: ([\d.]+) ms', re.M)
 
 # Prints the seconds that the command took in the guest, to a hundredth.
 TIMED = ['sh', '-c', 'read -r a _ </proc/uptime; "$@" || exit; read -r b _ </proc/uptime; '
@@ -121,6 +131,49 @@ def measure(name, command, accel, times, folder):
     print(vm.tool('stats', trace).out.decode())
 
 
+def bench_command(smp):
+    """All kinds of work: on all vCPUs at once, and as much of it on one."""
+    lines = ['set -e']
+    for kind, count in BENCHES.items():
+        for threads, times in ((smp, count), (1, smp * count)):
+            lines.append(f'echo -n "{kind} {threads} "; /krr/smp_bench {kind} {threads} {times}')
+    return ['sh', '-c', '\n'.join(lines)]
+
+
+def bench_times(result):
+    """(kind, threads) -> milliseconds, of a run of bench_command."""
+    vm.expect(result.status == 0, f'smp_bench: {result.text()}')
+    return {(kind.decode(), int(threads)): float(took)
+            for kind, threads, took in BENCH_TIME.findall(result.out.replace(b'\r', b''))}
+
+
+def medians(runs):
+    """The median of each figure of several runs."""
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def measure_smp(smp, accel, times, folder):
+    """Measures and prints what a number of vCPUs costs."""
+    options = ['--root', folder / 'root', '--smp', str(smp)]
+    trace = folder / f'smp-{smp}.krr'
+    off, on = [], []
+    for _ in range(times):
+        off.append(bench_times(vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, *options,
+                                       '--', *bench_command(smp)])))
+        on.append(bench_times(vm.record(trace, bench_command(smp), accel, options)))
+    off, on = medians(off), medians(on)
+    print(f'\n{smp} vCPUs under {accel}, median of {times}, milliseconds')
+    print(f'  {"":<12}{"at once:":>9}{"off":>9}{"recording":>11}{"slower":>8}'
+          f'   {"in turn:":>9}{"off":>9}{"recording":>11}   at once is, recorded')
+    for kind in BENCHES:
+        at_once, in_turn = (off[kind, smp], on[kind, smp]), (off[kind, 1], on[kind, 1])
+        print(f'  {kind:<12}{"":>9}{at_once[0]:9.1f}{at_once[1]:11.1f}'
+              f'{at_once[1] / at_once[0]:7.2f}x   {"":>9}{in_turn[0]:9.1f}{in_turn[1]:11.1f}   '
+              f'{at_once[1] / in_turn[1]:.2f}x of in turn ({at_once[0] / in_turn[0]:.2f}x off)')
+    print(vm.tool('stats', trace).out.decode())
+    trace.unlink()
+
+
 def measure_memory(folder):
     """Recorder and replayer against a run of the same workload, under tcg, where we see QEMU."""
     command = WORKLOADS['shell_work']
@@ -140,8 +193,17 @@ def main():
     parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
     parser.add_argument('--times', type=int, default=3)
     parser.add_argument('--only', action='append', choices=[*WORKLOADS, 'memory'])
+    parser.add_argument('--smp', type=lambda text: [int(word) for word in text.split(',')],
+                        metavar='N[,N...]', help='only this: the cost of N vCPUs, for each N')
     arguments = parser.parse_args()
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    if arguments.smp:
+        with vm.work_folder('figures') as folder:
+            vm.guest_root(folder)
+            with vm.session(accel, folder):
+                for smp in arguments.smp:
+                    measure_smp(smp, accel, arguments.times, folder)
+        return 0
     if 'KRR_PLAIN_KERNEL' not in os.environ:
         built = vm.run([vm.SCRIPTS / 'guest-kernel', 'build', '--plain'], timeout=3600)
         vm.expect(built.status == 0, f'cannot build a kernel without recorder: {built.text()}')

@@ -4,7 +4,7 @@
 
 Each recording must end as its case says, replay without divergence, show the recorded console
 byte for byte, and replay to the same instruction count and memory both times. Replays run beside
-the next recording.
+the next recording. With several vCPUs there are further cases, for what only they can do.
 """
 
 import argparse
@@ -23,17 +23,33 @@ PROGRAMS = {
 }
 CASES = ['oops', 'sysrq_crash', 'shell_work', 'timers', 'mapped_exec', 'sockets']
 
+# The same for what only several vCPUs can do.
+SMP_PROGRAMS = {
+    'smp_storm': [], 'smp_shootdown': [], 'smp_ping_pong': [], 'smp_affinity': [],
+    'smp_spinners': [], 'smp_membarrier': [], 'smp_parallel': ['100', '1000'],
+}
+SMP_CASES = ['smp_processes', 'smp_memory', 'smp_spinners', 'smp_code', 'smp_hotplug']
 
-def jobs(what):
+
+def jobs(what, smp):
     """(name, command, expected status) of each recording."""
+    several = smp > 1
     if what == 'programs':
-        for name, arguments in PROGRAMS.items():
+        for name, arguments in {**PROGRAMS, **(SMP_PROGRAMS if several else {})}.items():
             yield name, [f'/krr/{name}', *arguments], 0
-        for name in ('oops', 'sysrq_crash'):
-            yield name, [f'/krr/cases/{name}'], vm.expected_status(name)
+        cases = ['oops', 'sysrq_crash', *(['smp_code', 'smp_hotplug'] if several else [])]
     else:
-        for name in CASES:
-            yield name, [f'/krr/cases/{name}'], vm.expected_status(name)
+        cases = [*CASES, *(SMP_CASES if several else [])]
+    for name in cases:
+        yield name, [f'/krr/cases/{name}'], vm.expected_status(name)
+
+
+def numbers(text):
+    """A list of positive numbers with commas between, for the command line."""
+    values = [int(word) for word in text.split(',')]
+    if min(values) < 1:
+        raise ValueError
+    return values
 
 
 def record_one(trace, command, status, accel, options):
@@ -66,30 +82,49 @@ def outcome(function, *arguments):
     return future.result
 
 
+def selection(arguments, smp, times):
+    """(turn, job) of all recordings with so many vCPUs."""
+    for turn in range(1, times + 1):
+        for job in jobs(arguments.what, smp):
+            if not arguments.only or job[0] in arguments.only:
+                yield turn, job
+
+
+def title(name, accel, smp, turn):
+    """Names a recording in the report."""
+    vcpus = '' if smp == 1 else f' at {smp} vCPUs'
+    return f'{name}{vcpus} under {accel}, {turn}'
+
+
 def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
     parser.add_argument('--what', choices=['cases', 'programs'], default='cases')
-    parser.add_argument('--times', type=int, default=1, help='recordings of each case')
+    parser.add_argument('--smp', type=numbers, default=[1], metavar='N[,N...]',
+                        help='numbers of vCPUs to record with')
+    parser.add_argument('--times', type=numbers, default=[1], metavar='N[,N...]',
+                        help='recordings of each case; several: one for each number of vCPUs')
     parser.add_argument('--only', action='append', help='only this case; may be repeated')
     arguments = parser.parse_args()
+    if len(arguments.times) == 1:
+        arguments.times *= len(arguments.smp)
+    if len(arguments.times) != len(arguments.smp):
+        parser.error('--times: one number, or as many as --smp has')
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
     report = Report()
     with vm.work_folder(f'recordings-{accel}') as folder:
         root = vm.guest_root(folder)
         with vm.session(accel, folder), concurrent.futures.ThreadPoolExecutor(1) as replays:
-            for turn in range(1, arguments.times + 1):
-                for name, command, status in jobs(arguments.what):
-                    if arguments.only and name not in arguments.only:
-                        continue
-                    trace = folder / f'{name}-{turn}.krr'
-                    options = ['--root', root]
+            for smp, times in zip(arguments.smp, arguments.times):
+                for turn, (name, command, status) in selection(arguments, smp, times):
+                    trace = folder / f'{name}-{smp}-{turn}.krr'
+                    options = ['--root', root, '--smp', str(smp)]
                     # Once for each case, memory at the end is compared as well.
                     if turn == 1:
                         options += ['--krr-option', 'final-ram=on']
                     recording = outcome(record_one, trace, command, status, accel, options)
-                    replays.submit(replay_one, report, f'{name} under {accel}, {turn}', trace,
+                    replays.submit(replay_one, report, title(name, accel, smp, turn), trace,
                                    recording)
     return report.finish()
 
