@@ -284,6 +284,19 @@ def timeout_closes_trace(folder, accel):
     expect(replayed.status == 0, f'the trace does not replay: {replayed.text()}')
 
 
+def kept_kernel(folder, accel):
+    """A vCPU that never leaves the kernel while another one wants to enter it."""
+    trace = folder / 'kept.krr'
+    recording_fails(accel, r'vCPU \d+ kept the kernel for \d+ s at RIP 0x[0-9a-f]{16}',
+                    ['--smp', '2', '--root', folder / 'root'],
+                    ['sh', '-c', 'while :; do :; done & insmod /krr/keep_kernel.ko'], trace)
+    verified = vm.tool('verify', trace)
+    expect(verified.status == 0, f'the trace was not closed: {verified.text()}')
+    result = vm.replay(trace)
+    expect(result.status == 0, f'the trace does not replay: {result.text()}')
+    expect(b'here I stay' in result.out, f'the replay did not get there: {result.text()}')
+
+
 def refused_options(folder, good):
     """Conflicting and unknown options of QEMU and krr-vm."""
     trace = folder / 'options.krr'
@@ -409,6 +422,7 @@ def main():
             report.check('unwritable place', unwritable, folder, accel)
             report.check('smallest and impossible rings', smallest_ring, folder, accel)
             report.check('timeout', timeout_closes_trace, folder, accel)
+            report.check('vCPU that keeps the kernel', kept_kernel, folder, accel)
             report.check('conflicting options', refused_options, folder, good)
             if accel == 'lab':
                 report.skip('disk full', 'the writer is the same under tcg, which is tested')

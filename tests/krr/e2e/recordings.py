@@ -9,6 +9,7 @@ the next recording. With several vCPUs there are further cases, for what only th
 
 import argparse
 import concurrent.futures
+import re
 import sys
 from pathlib import Path
 
@@ -52,12 +53,19 @@ def numbers(text):
     return values
 
 
+# What a kernel says when it finds itself held up.
+COMPLAINT = re.compile(r'soft lockup|rcu.*(stall|starved)|blocked for more than|workqueue lockup'
+                       r'|clocksource.*unstable', re.I)
+
+
 def record_one(trace, command, status, accel, options):
-    """Records; the case's own checks count too."""
+    """Records; the case's own checks count too, and the kernel must be content."""
     result = vm.record(trace, command, accel, options)
     vm.expect(result.status == status,
               f'recording {" ".join(command)}: expected status {status}, got {result.text()}\n'
               + result.out.decode(errors='replace')[-1500:])
+    complaint = COMPLAINT.search(Path(f'{trace}.console').read_text(errors='replace'))
+    vm.expect(not complaint, f'the recorded kernel complains: {complaint and complaint[0]}')
 
 
 def replay_one(report, name, trace, recording):
@@ -119,7 +127,8 @@ def main():
             for smp, times in zip(arguments.smp, arguments.times):
                 for turn, (name, command, status) in selection(arguments, smp, times):
                     trace = folder / f'{name}-{smp}-{turn}.krr'
-                    options = ['--root', root, '--smp', str(smp)]
+                    options = ['--root', root, '--smp', str(smp),
+                               '--append', 'rcupdate.rcu_cpu_stall_suppress=0']
                     # Once for each case, memory at the end is compared as well.
                     if turn == 1:
                         options += ['--krr-option', 'final-ram=on']
