@@ -6,13 +6,16 @@ Each must give a clear error; none may crash or hang anything, or lose what was 
 """
 
 import argparse
+import json
 import os
 import random
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -297,6 +300,57 @@ def kept_kernel(folder, accel):
     expect(b'here I stay' in result.out, f'the replay did not get there: {result.text()}')
 
 
+class Monitor:
+    """QMP of a recording QEMU."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
+        self.socket.connect(str(path))
+        self.lines = self.socket.makefile('rw')
+        self.lines.readline()
+        self.execute('qmp_capabilities')
+
+    def execute(self, command):
+        """Runs a command; returns what it returns."""
+        self.lines.write(json.dumps({'execute': command}) + '\n')
+        self.lines.flush()
+        while True:
+            answer = json.loads(self.lines.readline())
+            expect('error' not in answer, f'{command}: {answer}')
+            if 'return' in answer:
+                return answer['return']
+
+
+def stopped_and_continued(folder):
+    """A virtual machine that is stopped while its vCPUs wait for each other's locks."""
+    trace, path = folder / 'stopped.krr', folder / 'qmp'
+    arguments = vm.record_arguments(
+        trace, ['sh', '-c', 'for i in 1 2 3; do /krr/smp_storm; done'], 'tcg',
+        ['--root', folder / 'root', '--smp', '4', '--qemu-option', '-qmp',
+         '--qemu-option', f'unix:{path},server=on,wait=off'])
+    with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        vm.wait_until(path.exists, 60, 'the monitor')
+        monitor = Monitor(path)
+        vm.wait_until(lambda: monitor.execute('query-krr')['status'] == 'recording', 60,
+                      'the recording')
+        stops = 0
+        while stops < 20 and monitor.execute('query-krr')['status'] == 'recording':
+            monitor.execute('stop')
+            before = monitor.execute('query-krr')['ordinals']
+            time.sleep(0.05)
+            expect(monitor.execute('query-krr')['ordinals'] == before, 'a stopped guest runs')
+            monitor.execute('cont')
+            time.sleep(0.05)
+            stops += 1
+        expect(stops > 2, f'the recording was over after {stops} stops')
+        err = process.communicate(timeout=vm.TIMEOUT)[1]
+    expect(process.returncode == 0,
+           f'krr-vm ended with {process.returncode}: {err.decode(errors="replace")}')
+    vm.check_replays(trace)
+
+
 def refused_options(folder, good):
     """Conflicting and unknown options of QEMU and krr-vm."""
     trace = folder / 'options.krr'
@@ -427,6 +481,7 @@ def main():
             if accel == 'lab':
                 report.skip('disk full', 'the writer is the same under tcg, which is tested')
             else:
+                report.check('stopped and continued', stopped_and_continued, folder)
                 report.check('disk full', disk_full, folder, accel, good)
             report.check('kill -9 of QEMU', killed_qemu, folder, accel)
             if accel == 'lab':
