@@ -33,17 +33,18 @@
 
 #include <linux/krr.h>
 
-/* Cycles for which a head that is awake is passed by; 20 to 30 microseconds. */
+/* Cycles for which a head that is awake is passed by; about 0.1 milliseconds. */
 #ifndef KRR_LOCK_PATIENCE
-#define KRR_LOCK_PATIENCE	(1U << 16)
+#define KRR_LOCK_PATIENCE	(1U << 18)
 #endif
 /* Slices of others that pass a head at most. */
 #ifndef KRR_LOCK_BYPASS
 #define KRR_LOCK_BYPASS		1024U
 #endif
-/* Cycles of looking before a sleep. */
+/* Cycles of looking before a sleep; more than the patience, so that who waits for a vCPU that
+ * is in the kernel all the time need not sleep. */
 #ifndef KRR_LOCK_SPIN
-#define KRR_LOCK_SPIN		(1U << 18)
+#define KRR_LOCK_SPIN		(1U << 19)
 #endif
 /* Looks that find the lock free in a row, before a head takes it: the last owner
  * may be on its way back. */
