@@ -11,7 +11,7 @@ import vm
 from tap import Report
 from vm import expect
 
-BOOTS = 5
+BOOTS = 3
 
 
 def rom(name):
@@ -20,7 +20,7 @@ def rom(name):
     model = re.search('^cpu=(.*)$', script, re.M)[1]
     result = vm.qemu('-nodefaults', '-no-reboot', '-accel', 'tcg', '-cpu', model, '-smp', '2',
                      '-m', '64', '-bios', vm.PROGRAMS / f'{name}.rom', '-serial', 'stdio',
-                     '-device', 'isa-debug-exit,iobase=0xf4,iosize=1')
+                     '-device', 'isa-debug-exit,iobase=0xf4,iosize=1', timeout=200)
     expect(result.out == b'good\n', f'{result.out.decode()}{result.text()}')
 
 
@@ -40,7 +40,7 @@ def boots():
     """Guests with two vCPUs come up."""
     for number in range(1, BOOTS + 1):
         result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', 'lab', '--smp', '2',
-                         '--timeout', '100', '--', 'nproc'])
+                         '--timeout', '300', '--', 'nproc'])
         expect(result.status == 0 and result.out.split() == [b'2'],
                f'boot {number}: {result.out.decode()}{result.text()}')
 

@@ -18,7 +18,7 @@
 
 #define GUEST_VECTOR    0x40
 
-#define INJECTIONS      200
+#define INJECTIONS      100
 
 #define EXIT_VMMCALL    0x81
 
