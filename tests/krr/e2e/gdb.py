@@ -28,7 +28,8 @@ CRASH = ['sh', '-c', 'for i in 1 2 3 4 5; do read -r up </proc/uptime; echo $up;
                      'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger']
 # Both vCPUs have something to do, then the second one crashes.
 CRASH_SMP = ['sh', '-c', 'for cpu in 1 2; do '
-                         'taskset $cpu sh -c "for i in 1 2 3; do read -r up </proc/uptime; echo \\$i; usleep 30000; done" & '
+                         'taskset $cpu sh -c "for i in 1 2 3; do read -r up </proc/uptime; '
+                         'echo \\$i; usleep 30000; done" & '
                          'done; wait; echo 1 >/proc/sys/kernel/sysrq; '
                          'exec taskset 2 sh -c "echo c >/proc/sysrq-trigger"']
 PANIC_FRAMES = ['panic', 'sysrq_handle_crash', '__handle_sysrq', 'write_sysrq_trigger', 'vfs_write',
