@@ -208,7 +208,9 @@ static void add_entry_stacks(int cpu, unsigned long sp)
 	unsigned long page;
 
 	add_virtual(KRR_MEMORY_DEAD_STACK, entry, entry + sizeof(area->entry_stack_page));
-	add_virtual(KRR_MEMORY_DEAD_STACK, scratch, scratch + sizeof(long));
+	/* Comparisons go by words, and this one is not aligned. */
+	add_virtual(KRR_MEMORY_DEAD_STACK, ALIGN_DOWN(scratch, sizeof(long)),
+		    ALIGN(scratch + sizeof(long), sizeof(long)));
 	if (sp >= ist && sp < ist + sizeof(area->estacks))
 		return;
 	for (page = ist; page < ist + sizeof(area->estacks); page += PAGE_SIZE) {
