@@ -123,7 +123,9 @@ def main():
     report = Report()
     with vm.work_folder(f'recordings-{accel}') as folder:
         root = vm.guest_root(folder)
-        with vm.session(accel, folder), concurrent.futures.ThreadPoolExecutor(1) as replays:
+        cpus = min(2, max(arguments.smp))
+        with vm.session(accel, folder, cpus), \
+                concurrent.futures.ThreadPoolExecutor(1) as replays:
             for smp, times in zip(arguments.smp, arguments.times):
                 for turn, (name, command, status) in selection(arguments, smp, times):
                     trace = folder / f'{name}-{smp}-{turn}.krr'
