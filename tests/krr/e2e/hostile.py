@@ -461,7 +461,7 @@ def main():
     arguments = parser.parse_args()
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
     report = Report()
-    with vm.work_folder(f'hostile-{accel}') as folder, vm.session(accel, folder, 1):
+    with vm.work_folder(f'hostile-{accel}') as folder, vm.session(accel, folder):
         vm.guest_root(folder)
         good = folder / 'good.krr'
         recorded = vm.record(good, small_work(15), accel, SMALL)

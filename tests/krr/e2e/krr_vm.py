@@ -88,7 +88,7 @@ def main():
     arguments = parser.parse_args()
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
     report = Report()
-    with vm.work_folder('krr-vm') as folder, vm.session(accel, folder, 1):
+    with vm.work_folder('krr-vm') as folder, vm.session(accel, folder):
         report.check('arguments', arguments_arrive, accel)
         report.check('exit statuses', statuses, accel)
         report.check('guest panic', panic, accel)

@@ -114,6 +114,8 @@ def main():
     parser.add_argument('--times', type=numbers, default=[1], metavar='N[,N...]',
                         help='recordings of each case; several: one for each number of vCPUs')
     parser.add_argument('--only', action='append', help='only this case; may be repeated')
+    parser.add_argument('--lab-cpus', type=int, default=1, metavar='N',
+                        help='CPUs of the emulated host (default 1)')
     arguments = parser.parse_args()
     if len(arguments.times) == 1:
         arguments.times *= len(arguments.smp)
@@ -123,8 +125,7 @@ def main():
     report = Report()
     with vm.work_folder(f'recordings-{accel}') as folder:
         root = vm.guest_root(folder)
-        cpus = min(2, max(arguments.smp))
-        with vm.session(accel, folder, cpus), \
+        with vm.session(accel, folder, arguments.lab_cpus), \
                 concurrent.futures.ThreadPoolExecutor(1) as replays:
             for smp, times in zip(arguments.smp, arguments.times):
                 for turn, (name, command, status) in selection(arguments, smp, times):
