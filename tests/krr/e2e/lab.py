@@ -11,6 +11,7 @@ import vm
 from tap import Report
 from vm import expect
 
+
 def rom(name):
     """A ROM in place of the firmware, on a machine with the CPUs of the emulated host."""
     script = (vm.SCRIPTS / 'lab-host').read_text()
