@@ -23,13 +23,4 @@ def second_pass():
                    f'{writes[1][2]}')
 
 
-def main():
-    """See above."""
-    kernel.go_to_module(gdb.convenience_variable('modules').string())
-    if kernel.given('length') is None:
-        first_pass()
-    else:
-        second_pass()
-
-
-main()
+kernel.run_passes('length', first_pass, second_pass)

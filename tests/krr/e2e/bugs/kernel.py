@@ -40,6 +40,12 @@ def go_to_module(folder):
     gdb.execute(f'krr-modules {folder}')
 
 
+def run_passes(name, first, second):
+    """Runs the first pass, or the second if the value of that name is known."""
+    go_to_module(gdb.convenience_variable('modules').string())
+    (first if given(name) is None else second)()
+
+
 def stop_at(function):
     """Continues to the next call of a function."""
     point = gdb.Breakpoint(function, internal=True)

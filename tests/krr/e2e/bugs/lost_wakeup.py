@@ -35,13 +35,4 @@ def second_pass():
                    f'by {last[0]} ({last[1]}), the sleeper was still running')
 
 
-def main():
-    """See above."""
-    kernel.go_to_module(gdb.convenience_variable('modules').string())
-    if kernel.given('ready') is None:
-        first_pass()
-    else:
-        second_pass()
-
-
-main()
+kernel.run_passes('ready', first_pass, second_pass)

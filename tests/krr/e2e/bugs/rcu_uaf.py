@@ -24,13 +24,4 @@ def second_pass():
                    f'({kernel.name_of(kernel.current())}) was reading it')
 
 
-def main():
-    """See above."""
-    kernel.go_to_module(gdb.convenience_variable('modules').string())
-    if kernel.given('state') is None:
-        first_pass()
-    else:
-        second_pass()
-
-
-main()
+kernel.run_passes('state', first_pass, second_pass)

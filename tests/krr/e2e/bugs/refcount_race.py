@@ -44,13 +44,4 @@ def second_pass():
                    f'had already set it to {before}')
 
 
-def main():
-    """See above."""
-    kernel.go_to_module(gdb.convenience_variable('modules').string())
-    if kernel.given('count') is None:
-        first_pass()
-    else:
-        second_pass()
-
-
-main()
+kernel.run_passes('count', first_pass, second_pass)
