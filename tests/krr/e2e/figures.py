@@ -200,7 +200,7 @@ def main():
     if arguments.smp:
         with vm.work_folder('figures') as folder:
             vm.guest_root(folder)
-            with vm.session(accel, folder, 2):
+            with vm.session(accel, folder):
                 for smp in arguments.smp:
                     measure_smp(smp, accel, arguments.times, folder)
         return 0

@@ -114,8 +114,8 @@ def main():
     parser.add_argument('--times', type=numbers, default=[1], metavar='N[,N...]',
                         help='recordings of each case; several: one for each number of vCPUs')
     parser.add_argument('--only', action='append', help='only this case; may be repeated')
-    parser.add_argument('--lab-cpus', type=int, default=1, metavar='N',
-                        help='CPUs of the emulated host (default 1)')
+    parser.add_argument('--lab-cpus', type=int, default=2, metavar='N',
+                        help='CPUs of the emulated host (default 2)')
     arguments = parser.parse_args()
     if len(arguments.times) == 1:
         arguments.times *= len(arguments.smp)

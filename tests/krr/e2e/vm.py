@@ -179,15 +179,14 @@ def work_folder(name):
 
 
 @contextlib.contextmanager
-def session(accel, folder, cpus=None):
+def session(accel, folder, cpus=2):
     """With accel 'lab', one emulated host for all recordings into the folder."""
     if accel != 'lab':
         yield
         return
     state = Path(tempfile.mkdtemp(prefix='krr-lab-'))
-    options = ['--cpus', cpus] if cpus else []
     started = run([SCRIPTS / 'lab-host', 'start', '--mem', '1536', '--owner', os.getpid(),
-                   *options, state, folder])
+                   '--cpus', cpus, state, folder])
     expect(started.status == 0, f'the emulated host does not start: {started.text()}')
     os.environ['KRR_LAB_SESSION'] = str(state)
     try:

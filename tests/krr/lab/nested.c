@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A ROM for a machine with two emulated AMD CPUs: what the lab needs of nested SVM. CPU 0 injects
- * interrupts into a nested guest while CPU 1 disturbs CPU 0, and says on the serial port "good",
- * or what was bad. Both CPUs start at the reset code and end in 64-bit mode, all memory mapped 1:1.
+ * A ROM for a machine with two emulated AMD CPUs: what the lab needs of them. CPU 0 runs the tests
+ * while CPU 1 disturbs it, and says on the serial port for each "good" and its name, or what was
+ * bad. Both CPUs start at the reset code and end in 64-bit mode, the first 4 GiB mapped 1:1.
  */
 
 #include <stdbool.h>
@@ -16,11 +16,17 @@
 
 #define MSR_VM_HSAVE    0xc0010117u
 
+#define PAGE_FAULT      14
 #define GUEST_VECTOR    0x40
 
 #define INJECTIONS      100
+#define NESTED_RUNS     50000
+#define FAULTS          1000
 
 #define EXIT_VMMCALL    0x81
+
+#define RFLAGS_CF       (1u << 0)
+#define RFLAGS_DF       (1u << 10)
 
 #define INTERCEPT_VMRUN   (1ull << 32)
 #define INTERCEPT_VMMCALL (1ull << 33)
@@ -47,9 +53,12 @@ struct vmcb {
     uint32_t int_vector;
     uint64_t int_state;
     uint64_t exit_code;
-    uint8_t unused_078[0x0a8 - 0x078];
+    uint8_t unused_078[0x090 - 0x078];
+    uint64_t nested_control;
+    uint8_t unused_098[0x0a8 - 0x098];
     uint64_t event;
-    uint8_t unused_0b0[0x400 - 0x0b0];
+    uint64_t nested_cr3;
+    uint8_t unused_0b8[0x400 - 0x0b8];
     struct segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
     uint8_t unused_4a0[0x4d0 - 0x4a0];
     uint64_t efer;
@@ -81,8 +90,12 @@ static uint8_t host_save[4096] __attribute__((aligned(4096)));
 static uint8_t guest_stack[4096] __attribute__((aligned(16)));
 static struct gate idt[256] __attribute__((aligned(16)));
 static uint8_t straddling[64] __attribute__((aligned(64)));
+static uint64_t nested_level4[512] __attribute__((aligned(4096)));
+static uint64_t nested_level3[512] __attribute__((aligned(4096)));
 
-static volatile uint32_t locked, delivered;
+static volatile enum { STRADDLE, LOAD_FPU } disturbance;
+static volatile uint32_t disturbed, delivered;
+static volatile uint64_t fault_flags;
 
 /* ---- from reset to 64-bit mode ---- */
 
@@ -145,32 +158,53 @@ asm(".section .start, \"ax\"\n"
     ".code64\n"
     ".text\n");
 
-/* run_guest(vmcb): one VMRUN, all registers but RAX and RSP are the guest's to destroy. */
+/* run_guest(vmcb): one VMRUN; the guest may destroy RAX and RCX. Then looks at the APIC, which the
+ * nested page tables do not map, by a new walk of the page tables. */
 asm("run_guest:\n"
-    "    push %rbx\n    push %rbp\n    push %r12\n    push %r13\n    push %r14\n    push %r15\n"
     "    mov %rdi, %rax\n"
     "    vmrun %rax\n"
-    "    pop %r15\n    pop %r14\n    pop %r13\n    pop %r12\n    pop %rbp\n    pop %rbx\n"
+    "    mov $0xfee00020, %eax\n"
+    "    invlpg (%rax)\n"
+    "    mov (%rax), %eax\n"
     "    ret\n"
-    /* The nested guest: nothing to do. */
+    /* Nested guests: one that has nothing to do, one that goes at once. */
     "guest_idle:\n"
     "    jmp guest_idle\n"
+    "guest_leave:\n"
+    "    vmmcall\n"
+    "    hlt\n"
     /* Its handler stays, interrupts off, until CPU 1 has disturbed CPU 0 some times (or is stuck).
      * No PAUSE: it would leave the emulator's loop by itself. */
     "guest_handler:\n"
     "    incl delivered(%rip)\n"
-    "    mov locked(%rip), %eax\n"
+    "    mov disturbed(%rip), %eax\n"
     "    add $3, %eax\n"
     "    mov $1000000000, %ecx\n"
-    "1:  cmp %eax, locked(%rip)\n"
+    "1:  cmp %eax, disturbed(%rip)\n"
     "    jns 2f\n"
     "    dec %ecx\n"
     "    jnz 1b\n"
     "2:  vmmcall\n"
-    "    hlt\n");
+    "    hlt\n"
+    /* fault_with_flags(address): a locked access, with CF and DF set, that must fault. */
+    "fault_with_flags:\n"
+    "    stc\n"
+    "    std\n"
+    "    lock incl (%rdi)\n"
+    "after_fault:\n"
+    "    cld\n"
+    "    ret\n"
+    "fault_handler:\n"
+    "    mov 24(%rsp), %rax\n"
+    "    mov %rax, fault_flags(%rip)\n"
+    "    lea after_fault(%rip), %rax\n"
+    "    mov %rax, 8(%rsp)\n"
+    "    add $8, %rsp\n"
+    "    iretq\n");
 
 void run_guest(struct vmcb *vmcb);
-extern const char guest_idle[], guest_handler[], gdt[];
+void fault_with_flags(uintptr_t address);
+extern const char guest_idle[], guest_leave[], guest_handler[], fault_handler[], gdt[];
 
 /* ---- machine ---- */
 
@@ -224,10 +258,11 @@ static void load_idt(void)
     struct pointer pointer = { sizeof(idt) - 1, (uintptr_t)idt };
 
     set_gate(GUEST_VECTOR, guest_handler);
+    set_gate(PAGE_FAULT, fault_handler);
     asm volatile("lidt %0" : : "m"(pointer));
 }
 
-static void prepare_guest(void)
+static void prepare_guest(const char *rip)
 {
     const struct segment data = { 0x10, 0xc93, 0xffffffff, 0 };
     uint64_t cr0, cr4;
@@ -247,36 +282,99 @@ static void prepare_guest(void)
     vmcb.dr7 = 0x400;
     vmcb.dr6 = 0xffff0ff0;
     vmcb.rflags = 0x202; /* IF */
-    vmcb.rip = (uintptr_t)guest_idle;
+    vmcb.rip = (uintptr_t)rip;
     vmcb.rsp = (uintptr_t)guest_stack + sizeof(guest_stack);
     vmcb.int_control = V_INTR_MASKING;
     vmcb.int_state = 0;
-    vmcb.event = EVENT_VALID | GUEST_VECTOR;
+    vmcb.nested_control = 0;
+    vmcb.event = 0;
+}
+
+/* The first GiB, 1:1, for user mode, which all accesses of a nested guest count as. */
+static void prepare_nested_paging(void)
+{
+    nested_level4[0] = (uintptr_t)nested_level3 | 7;
+    nested_level3[0] = 0x87;
+    vmcb.nested_control = 1;
+    vmcb.nested_cr3 = (uintptr_t)nested_level4;
 }
 
 /* ---- tests ---- */
 
+static bool bad(const char *what, uint32_t turn, const char *which, uint64_t number)
+{
+    print("bad ");
+    print(what);
+    print(", turn ");
+    print_number(turn);
+    print(which);
+    print_number(number);
+    print("\n");
+    return false;
+}
+
 /* VMRUN injects an interrupt: the guest gets it once, whatever else stops CPU 0 then. */
 static bool injected_once(void)
 {
-    int i;
+    uint32_t i;
 
     for (i = 0; i < INJECTIONS; i++) {
-        prepare_guest();
+        prepare_guest(guest_idle);
+        vmcb.event = EVENT_VALID | GUEST_VECTOR;
         delivered = 0;
         run_guest(&vmcb);
-        if (vmcb.exit_code != EXIT_VMMCALL || delivered != 1) {
-            print("injection ");
-            print_number(i + 1);
-            print(" was delivered ");
-            print_number(delivered);
-            print(" times, exit ");
-            print_number(vmcb.exit_code);
-            print("\n");
-            return false;
+        if (vmcb.exit_code != EXIT_VMMCALL) {
+            return bad("injection", i, ": exit ", vmcb.exit_code);
+        }
+        if (delivered != 1) {
+            return bad("injection", i, ": times that it was delivered ", delivered);
         }
     }
     return true;
+}
+
+/* A CPU is in a nested guest or is not, whatever instructions another CPU executes. */
+static bool nested_or_not(void)
+{
+    uint32_t i;
+
+    for (i = 0; i < NESTED_RUNS; i++) {
+        prepare_guest(guest_leave);
+        prepare_nested_paging();
+        run_guest(&vmcb);
+        if (vmcb.exit_code != EXIT_VMMCALL || vmcb.rip != (uintptr_t)guest_leave) {
+            return bad("nested guest", i, ": exit ", vmcb.exit_code);
+        }
+    }
+    return true;
+}
+
+/* A locked access that the emulator does while all other CPUs stand still keeps the flags if it
+ * faults. */
+static bool flags_kept(void)
+{
+    const uint64_t set = RFLAGS_CF | RFLAGS_DF;
+    uint32_t i;
+
+    for (i = 0; i < FAULTS; i++) {
+        fault_flags = 0;
+        fault_with_flags(0x100000000 - 2);
+        if ((fault_flags & set) != set) {
+            return bad("fault", i, ": flags ", fault_flags);
+        }
+    }
+    return true;
+}
+
+static void test(bool (*function)(void), const char *good)
+{
+    uint32_t before = disturbed;
+
+    while (disturbed == before) {
+    }
+    if (function()) {
+        print(good);
+    }
 }
 
 static void host(void)
@@ -284,12 +382,24 @@ static void host(void)
     wrmsr(MSR_VM_HSAVE, (uintptr_t)host_save);
     apic_write(APIC_ICR, ICR_INIT);
     apic_write(APIC_ICR, ICR_STARTUP | 0xf0);
-    while (!locked) {
-    }
-    if (injected_once()) {
-        print("good\n");
-    }
+    test(injected_once, "good injected_once\n");
+    test(flags_kept, "good flags_kept\n");
+    disturbance = LOAD_FPU;
+    test(nested_or_not, "good nested_or_not\n");
     outb(0xf4, 0);
+}
+
+/* The emulator does a locked access that straddles while all other CPUs stand still. */
+static void straddle(void)
+{
+    asm volatile("lock incl %0" : "+m"(*(uint32_t *)(straddling + 14)));
+}
+
+static void load_fpu(void)
+{
+    static uint32_t environment[7];
+
+    asm volatile("fldenv %0" : : "m"(environment));
 }
 
 void cpu_main(uint32_t id);
@@ -301,9 +411,12 @@ void cpu_main(uint32_t id)
         host();
         return;
     }
-    /* The emulator does a locked access that straddles while all other CPUs stand still. */
     for (;;) {
-        asm volatile("lock incl %0" : "+m"(*(uint32_t *)(straddling + 14)));
-        locked++;
+        if (disturbance == STRADDLE) {
+            straddle();
+        } else {
+            load_fpu();
+        }
+        disturbed++;
     }
 }
