@@ -167,36 +167,36 @@ static gssize bad_record(const KrrRing *ring, uint64_t position, const struct kr
 }
 
 /*
- * Takes the record at @position, with @head as the end of what there is.
+ * Takes the record at @position, with @head as the end of what there is, by way of @copy.
  * Returns its size, 0 when @fn refuses it, -1 when it is no record.
  */
-static gssize drain_one(KrrRing *ring, uint64_t position, uint64_t head, KrrRingFn fn,
-                        void *opaque, GError **errp)
+static gssize drain_one(KrrRing *ring, uint64_t position, uint64_t head, KrrRingCopy *copy,
+                        KrrRingFn fn, void *opaque, GError **errp)
 {
     uint32_t to_end = ring->size - place(ring, position);
     uint32_t available = MIN(to_end, head - position);
-    KrrRingCopy copy;
+    struct krr_record *record = &copy->record;
     uint16_t size;
     const char *what;
 
-    copy.record = (struct krr_record) { 0 };
-    copy_out(&copy, ring, position, MIN(available, sizeof(copy.record)));
-    size = copy.record.size;
-    if (copy.record.kind == KRR_KIND_PAD) {
+    *record = (struct krr_record) { 0 };
+    copy_out(copy, ring, position, MIN(available, sizeof(*record)));
+    size = record->size;
+    if (record->kind == KRR_KIND_PAD) {
         if (size != to_end || size > available) {
-            return bad_record(ring, position, &copy.record, "padding of a wrong length", errp);
+            return bad_record(ring, position, record, "padding of a wrong length", errp);
         }
         return size;
     }
-    if (size >= sizeof(copy.record) && size <= MIN(available, sizeof(copy))) {
-        copy_out(copy.bytes + sizeof(copy.record), ring, position + sizeof(copy.record),
-                 size - sizeof(copy.record));
+    if (size >= sizeof(*record) && size <= MIN(available, sizeof(*copy))) {
+        copy_out(copy->bytes + sizeof(*record), ring, position + sizeof(*record),
+                 size - sizeof(*record));
     }
-    what = krr_record_check(&copy.record, available, ring->vcpus);
+    what = krr_record_check(record, available, ring->vcpus);
     if (what) {
-        return bad_record(ring, position, &copy.record, what, errp);
+        return bad_record(ring, position, record, what, errp);
     }
-    return fn(&copy.record, opaque, errp) ? size : 0;
+    return fn(record, opaque, errp) ? size : 0;
 }
 
 gssize krr_ring_drain(KrrRing *ring, KrrRingFn fn, void *opaque, GError **errp)
@@ -204,13 +204,14 @@ gssize krr_ring_drain(KrrRing *ring, KrrRingFn fn, void *opaque, GError **errp)
     uint64_t tail = load_tail(ring);
     uint64_t head = load_head(ring);
     uint64_t position = tail;
+    KrrRingCopy copy;           /* once for all: QEMU's compiler flags zero it */
     gssize taken;
 
     if (!positions_valid(ring, head, tail, errp)) {
         return -1;
     }
     while (position != head) {
-        taken = drain_one(ring, position, head, fn, opaque, errp);
+        taken = drain_one(ring, position, head, &copy, fn, opaque, errp);
         if (taken <= 0) {
             break;
         }

@@ -8,6 +8,7 @@
  * record that the guest has put there or that is added here.
  */
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
 #include "hw/core/cpu.h"
@@ -19,7 +20,8 @@
 #include "record-trace.h"
 #include "record-wait.h"
 
-#define POLL_US     5000        /* how often the ring is drained */
+#define POLL_US     10000       /* how often the ring is drained */
+#define NICE        10          /* the thread's: what the vCPUs write meanwhile is in the ring */
 #define FLUSH_US    100000      /* a killed QEMU loses no more than this */
 
 static struct {
@@ -320,6 +322,7 @@ void krr_record_append(CPUState *cpu, const struct krr_record *record,
 
 static void *drain_thread(void *opaque)
 {
+    setpriority(PRIO_PROCESS, 0, NICE);         /* on Linux, of this thread */
     qemu_mutex_lock(&trace.lock);
     for (;;) {
         GError *err = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The slow path of the kernel-entry lock (linux/krr-lock.h): a vCPU that has looked
- * for it long enough sleeps on an eventfd. KVM itself signals that when another
+ * for it long enough sleeps on an eventfd, or dozes: then not for long. KVM itself signals that when another
  * vCPU rings WAKE, and a kick of the vCPU's thread does, so that stops, work
  * for the vCPU and the end of QEMU are not kept waiting.
  *
@@ -19,6 +19,9 @@
 #include "record.h"
 #include "record-trace.h"
 #include "record-wait.h"
+
+/* Of KRR_BELL_DOZE: about KRR_LOCK_PATIENCE cycles. */
+#define DOZE_NS     100000
 
 /* An owner without a sign of life for so long, while others wait, does not come
  * back. The virtual clock: a stopped guest does not count. */
@@ -64,18 +67,20 @@ bool krr_wait_owns(const EventNotifier *notifier)
     return notifier >= waiting.sleep && notifier < waiting.sleep + KRR_MAX_VCPUS;
 }
 
-static void sleep_on(EventNotifier *notifier)
+/* A signal may end a doze early, but not a sleep. */
+static void sleep_on(EventNotifier *notifier, bool doze)
 {
     struct pollfd fd = { .fd = event_notifier_get_fd(notifier), .events = POLLIN };
+    const struct timespec limit = { .tv_nsec = DOZE_NS };
     int ready;
 
     do {
-        ready = poll(&fd, 1, -1);
-    } while (ready < 0 && errno == EINTR);
+        ready = ppoll(&fd, 1, doze ? &limit : NULL, NULL);
+    } while (ready < 0 && errno == EINTR && !doze);
     event_notifier_test_and_clear(notifier);
 }
 
-void krr_wait_sleep(CPUState *cpu)
+void krr_wait_sleep(CPUState *cpu, bool doze)
 {
     bool locked = bql_locked();
 
@@ -85,7 +90,7 @@ void krr_wait_sleep(CPUState *cpu)
     if (locked) {
         bql_unlock();
     }
-    sleep_on(&waiting.sleep[cpu->cpu_index]);
+    sleep_on(&waiting.sleep[cpu->cpu_index], doze);
     if (locked) {
         bql_lock();
     }
@@ -116,10 +121,10 @@ static Signs look(void)
 {
     const struct krr_shared *shared = krr_trace_shared();
     uint32_t word = qatomic_read(&shared->lock.word);
-    uint32_t owner = word & 0xff;
+    uint32_t owner = KRR_LOCK_OWNER(word);
     Signs signs = { 0 };
 
-    if ((word & 0xff00) && owner && owner <= waiting.vcpus) {
+    if (KRR_LOCK_HEAD(word) && owner && owner <= waiting.vcpus) {
         signs.owner = owner;
         signs.ordinal = qatomic_read(&krr_trace_area(owner - 1)->ordinal);
         signs.ring_head = qatomic_read(&shared->ring_head);

@@ -14,9 +14,9 @@ bool krr_wait_init(MemoryRegion *pio, uint32_t vcpus, Error **errp);
 /* Is @notifier one of those? */
 bool krr_wait_owns(const EventNotifier *notifier);
 
-/* Puts @cpu to sleep until it is woken or kicked. By its thread, with or without the
- * BQL, which is not held meanwhile. */
-void krr_wait_sleep(CPUState *cpu);
+/* Puts @cpu to sleep until it is woken or kicked, or if it dozes, for 0.1 ms at most. By
+ * its thread, with or without the BQL, which is not held meanwhile. */
+void krr_wait_sleep(CPUState *cpu, bool doze);
 
 /* Ends the sleep of a vCPU, or its next one. Any thread; @vcpu may be any number. */
 void krr_wait_wake(uint32_t vcpu);

@@ -189,7 +189,7 @@ static void begin_bh(void *opaque)
     resume_all_vcpus();
 }
 
-/* ---- doorbells ---- */
+/* ---- doorbells: they come without the BQL, and what concerns the lock does not take it ---- */
 
 /* Stops @cpu behind the OUT that it is in. With the BQL. */
 static void stop_behind_out(CPUState *cpu)
@@ -200,6 +200,8 @@ static void stop_behind_out(CPUState *cpu)
 
 static void bell_park(CPUState *cpu)
 {
+    BQL_LOCK_GUARD();
+
     if (recording()) {
         krr_record_end(KRR_END_RING, "vCPU %d asked for a snapshot while recording",
                        cpu->cpu_index);
@@ -221,6 +223,8 @@ static void bell_park(CPUState *cpu)
 
 static void bell_end(CPUState *cpu)
 {
+    BQL_LOCK_GUARD();
+
     if (recording()) {
         stop_behind_out(cpu);
         aio_bh_schedule_oneshot(qemu_get_aio_context(), end_by_guest_bh, NULL);
@@ -229,6 +233,8 @@ static void bell_end(CPUState *cpu)
 
 static void bell_broken(CPUState *cpu, uint32_t reason)
 {
+    BQL_LOCK_GUARD();
+
     cpu_synchronize_state(cpu);
     krr_record_end(reason, "vCPU %d: the recorder in the guest found %s at RIP 0x%" PRIx64,
                    cpu->cpu_index, krr_end_reason_name(reason), krr_cpu_rip(cpu));
@@ -244,6 +250,7 @@ static void bell_refuse(uint32_t reason)
                            "that it cannot record is on",
     };
 
+    BQL_LOCK_GUARD();
     if (rec.status == KRR_STATUS_RECORDING) {
         return;
     }
@@ -263,18 +270,14 @@ void krr_record_doorbell(CPUState *cpu, uint32_t value)
     switch (bell) {
     case KRR_BELL_FULL:
         krr_trace_make_room();
-        return;
+        break;
     case KRR_BELL_WAIT:
-        krr_wait_sleep(cpu);
-        return;
+    case KRR_BELL_DOZE:
+        krr_wait_sleep(cpu, bell == KRR_BELL_DOZE);
+        break;
     case KRR_BELL_WAKE:
         krr_wait_wake(argument);        /* where KVM does not do it */
-        return;
-    default:
         break;
-    }
-    BQL_LOCK_GUARD();
-    switch (bell) {
     case KRR_BELL_PARK:
         bell_park(cpu);
         break;

@@ -12,8 +12,16 @@
  * KRR_LOCK_PATIENCE others may still take a free lock past it, above all the
  * last owner, whose caches are warm: a vCPU that makes many short system calls keeps the lock
  * for a while, in place of a hand-over at each of them. After that the owner gives
- * the lock to the head directly. A head that sleeps may be passed for longer,
- * while it wakes up, but never more than KRR_LOCK_BYPASS times. So who has k others before it in
+ * the lock to the head directly.
+ *
+ * Who waits looks for KRR_LOCK_SPIN and then sleeps, because looking costs others too: the
+ * sibling of a hyperthread, and whoever could use the CPU. The head's sleep is a doze: it ends by
+ * itself after about the patience. So an owner that has made a short call need not wake it, which
+ * costs more than the call did; one that has kept the lock for longer does (rouse). A head that
+ * dozes or is just waking up may be passed beyond its patience, so that no time is lost
+ * until it runs again, but never more than KRR_LOCK_BYPASS times.
+ *
+ * So who has k others before it in
  * the queue gets the lock after at most (k + 1) * (KRR_LOCK_BYPASS + 1) slices, counted
  * from when it and they have queued and looked once.
  *
@@ -23,6 +31,7 @@
  *   struct krr_lock_user                          the participant; opaque here
  *   krr_lock_over(user)          bool             give up: there is no lock any more
  *   krr_lock_sleep(user)                          until a wake; may return early
+ *   krr_lock_doze(user)                           the same, for about the patience at most
  *   krr_lock_wake(user, id)                       ends the sleep of id, now or its next
  *   krr_lock_clock()             __u64            cycles, of any clock that goes on
  *   krr_lock_pause()                              between two looks
@@ -41,10 +50,15 @@
 #ifndef KRR_LOCK_BYPASS
 #define KRR_LOCK_BYPASS		1024U
 #endif
-/* Cycles of looking before a sleep; more than the patience, so that who waits for a vCPU that
- * is in the kernel all the time need not sleep. */
+/* Cycles of looking before a sleep: about what it costs to sleep and to be woken. A slice
+ * that is longer is one that others may have gone to sleep over. */
 #ifndef KRR_LOCK_SPIN
-#define KRR_LOCK_SPIN		(1U << 19)
+#define KRR_LOCK_SPIN		(1U << 16)
+#endif
+/* Looks between two looks at the clock: who reads it all the time may slow others down that do,
+ * in emulators above all. */
+#ifndef KRR_LOCK_LOOKS
+#define KRR_LOCK_LOOKS		64U
 #endif
 /* Looks that find the lock free in a row, before a head takes it: the last owner
  * may be on its way back. */
@@ -54,11 +68,13 @@
 
 /* Names in lock word and queue: the id and one; 0 is nobody. */
 #define KRR_LOCK_NAME(id)	((id) + 1U)
-#define KRR_LOCK_OWNER(word)	((word) & 0xffU)
-#define KRR_LOCK_HEAD(word)	((word) >> 8 & 0xffU)
 #define KRR_LOCK_HEAD_IS(name)	((name) << 8)
-#define KRR_LOCK_ASLEEP		0x10000U	/* in the word: the head sleeps */
-#define KRR_LOCK_SLEEPER	0x100U		/* in the queue: this one sleeps */
+/* In the word, beside owner and head: */
+#define KRR_LOCK_ASLEEP		0x10000U	/* the head dozes */
+#define KRR_LOCK_WAKING		0x20000U	/* it has been woken, and does not look yet */
+#define KRR_LOCK_AWAY		(KRR_LOCK_ASLEEP | KRR_LOCK_WAKING)
+/* In the queue, beside the name: this one sleeps. */
+#define KRR_LOCK_SLEEPER	0x100U
 
 KRR_LOCK_CODE __u32 krr_lock_load(const __u32 *p)
 {
@@ -79,17 +95,21 @@ KRR_LOCK_CODE bool krr_lock_swap(__u32 *p, __u32 from, __u32 to)
  * place, or that it sleeps, and then looks at the ticket that is served; here it is the other
  * way round. So one of the two sees what the other has written.
  */
-KRR_LOCK_CODE void krr_lock_promote(struct krr_lock *lock, __u32 ticket)
+KRR_LOCK_CODE void krr_lock_promote(struct krr_lock *lock, struct krr_lock_user *user,
+				    __u32 ticket)
 {
-	__u32 name = krr_lock_load(&lock->queue[ticket % KRR_LOCK_QUEUE]);
+	__u32 place = krr_lock_load(&lock->queue[ticket % KRR_LOCK_QUEUE]);
+	__u32 name = place & 0xffU;
+	bool sleeps = place & KRR_LOCK_SLEEPER;
 
 	if (!name)
 		return;
 	__atomic_store_n(&lock->since, krr_lock_clock(), __ATOMIC_RELAXED);
 	__atomic_fetch_or(&lock->word,
-			  KRR_LOCK_HEAD_IS(name & 0xffU) |
-			  (name & KRR_LOCK_SLEEPER ? KRR_LOCK_ASLEEP : 0),
+			  KRR_LOCK_HEAD_IS(name) | (sleeps ? KRR_LOCK_WAKING : 0),
 			  __ATOMIC_SEQ_CST);
+	if (sleeps)
+		krr_lock_wake(user, name - 1);
 }
 
 /*
@@ -140,18 +160,18 @@ KRR_LOCK_CODE bool krr_lock_head_look(struct krr_lock *lock, __u32 id, __u32 wor
 	       krr_lock_swap(&lock->word, word, KRR_LOCK_NAME(id));
 }
 
-/* Sleeps as the head, unless @word is old. */
-KRR_LOCK_CODE void krr_lock_doze_head(struct krr_lock *lock, struct krr_lock_user *user,
-				      __u32 word)
+/* Dozes as the head, unless @word is old. */
+KRR_LOCK_CODE void krr_lock_sleep_as_head(struct krr_lock *lock, struct krr_lock_user *user,
+					  __u32 word)
 {
 	if (KRR_LOCK_OWNER(word) &&
 	    krr_lock_swap(&lock->word, word, word | KRR_LOCK_ASLEEP))
-		krr_lock_sleep(user);
+		krr_lock_doze(user);
 }
 
 /* Sleeps in the queue, unless it is this one's turn. */
-KRR_LOCK_CODE void krr_lock_doze(struct krr_lock *lock, struct krr_lock_user *user,
-				 __u32 id, __u32 ticket)
+KRR_LOCK_CODE void krr_lock_sleep_in_queue(struct krr_lock *lock, struct krr_lock_user *user,
+					   __u32 id, __u32 ticket)
 {
 	__u32 *place = &lock->queue[ticket % KRR_LOCK_QUEUE];
 
@@ -165,7 +185,7 @@ KRR_LOCK_CODE void krr_lock_doze(struct krr_lock *lock, struct krr_lock_user *us
 KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *user,
 				  __u32 id)
 {
-	__u32 name = KRR_LOCK_NAME(id), looks = 0, bypassed = 0;
+	__u32 name = KRR_LOCK_NAME(id), looks = 0, free_looks = 0, bypassed = 0;
 	__u32 ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_SEQ_CST);
 	__u32 *place = &lock->queue[ticket % KRR_LOCK_QUEUE];
 	__u64 start = krr_lock_clock();
@@ -178,17 +198,21 @@ KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *u
 			break;
 		if (krr_lock_over(user))
 			return false;
-		if (KRR_LOCK_HEAD(word) == name) {
-			if (krr_lock_head_look(lock, id, word, &looks, &bypassed))
+		if (KRR_LOCK_HEAD(word) == name && word & KRR_LOCK_AWAY) {
+			/* Up again. If the lock is this one's meanwhile, nobody else is the head. */
+			__atomic_fetch_and(&lock->word, ~KRR_LOCK_AWAY, __ATOMIC_SEQ_CST);
+		} else if (KRR_LOCK_HEAD(word) == name) {
+			if (krr_lock_head_look(lock, id, word, &free_looks, &bypassed))
 				break;
 		} else if (krr_lock_load(&lock->serving) == ticket) {
 			krr_lock_step_forward(lock, id);
 		}
-		if (krr_lock_clock() - start > KRR_LOCK_SPIN) {
+		if (++looks % KRR_LOCK_LOOKS == 0 &&
+		    krr_lock_clock() - start > KRR_LOCK_SPIN) {
 			if (KRR_LOCK_HEAD(word) == name)
-				krr_lock_doze_head(lock, user, word);
+				krr_lock_sleep_as_head(lock, user, word);
 			else
-				krr_lock_doze(lock, user, id, ticket);
+				krr_lock_sleep_in_queue(lock, user, id, ticket);
 			start = krr_lock_clock();
 		}
 		krr_lock_pause();
@@ -196,7 +220,7 @@ KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *u
 	__atomic_store_n(place, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&lock->bypassed, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&lock->serving, ticket + 1, __ATOMIC_SEQ_CST);
-	krr_lock_promote(lock, ticket + 1);
+	krr_lock_promote(lock, user, ticket + 1);
 	return true;
 }
 
@@ -218,50 +242,69 @@ KRR_LOCK_CODE bool krr_lock_due(const struct krr_lock *lock, __u32 word)
 
 	if (krr_lock_load(&lock->bypassed) >= KRR_LOCK_BYPASS)
 		return true;
-	return !(word & KRR_LOCK_ASLEEP) &&
-	       krr_lock_clock() - since > KRR_LOCK_PATIENCE;
+	return !(word & KRR_LOCK_AWAY) && krr_lock_clock() - since > KRR_LOCK_PATIENCE;
 }
 
-/* Gives the lock up: to the head if it is @due or its turn, else to anybody. */
+/*
+ * Gives the lock up: to the head if it is @due or its turn, else to anybody; then a head that
+ * dozes is woken if the owner wants to @rouse it.
+ */
 KRR_LOCK_CODE void krr_lock_give(struct krr_lock *lock, struct krr_lock_user *user,
-				 bool due)
+				 bool due, bool rouse)
 {
 	__u32 word = krr_lock_load(&lock->word), next, head;
+	bool wake;
 
 	do {
 		head = KRR_LOCK_HEAD(word);
-		if (!head)
+		wake = word & KRR_LOCK_ASLEEP;
+		if (!head) {
 			next = 0;
-		else if (due || krr_lock_due(lock, word))
+		} else if (due || krr_lock_due(lock, word)) {
 			next = head;
-		else
-			next = KRR_LOCK_HEAD_IS(head);
-		/* A head that is woken without getting the lock has its patience anew. */
-		if (KRR_LOCK_HEAD(next) && word & KRR_LOCK_ASLEEP)
-			__atomic_store_n(&lock->since, krr_lock_clock(),
-					 __ATOMIC_RELAXED);
+		} else {
+			next = word & ~KRR_LOCK_OWNER_MASK;
+			wake = wake && rouse;
+			if (wake)
+				next ^= KRR_LOCK_AWAY;
+		}
 	} while (!__atomic_compare_exchange_n(&lock->word, &word, next, false,
 					      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-	if (word & KRR_LOCK_ASLEEP)
+	if (wake)
 		krr_lock_wake(user, head - 1);
 }
 
-/* krr_lock_release - gives the lock up; the caller owns it */
-KRR_LOCK_CODE void krr_lock_release(struct krr_lock *lock, struct krr_lock_user *user)
+/*
+ * krr_lock_release - gives the lock up; the caller owns it
+ *
+ * @rouse: the slice was a long one (KRR_LOCK_SPIN)
+ */
+KRR_LOCK_CODE void krr_lock_release(struct krr_lock *lock, struct krr_lock_user *user,
+				    bool rouse)
 {
-	krr_lock_give(lock, user, false);
+	krr_lock_give(lock, user, false, rouse);
 }
 
 /* krr_lock_hand_over - the same, in favour of the head */
 KRR_LOCK_CODE void krr_lock_hand_over(struct krr_lock *lock, struct krr_lock_user *user)
 {
-	krr_lock_give(lock, user, true);
+	krr_lock_give(lock, user, true, true);
 }
 
-/* Does somebody wait, who would get the lock by a hand-over? */
+/* krr_lock_wanted - does somebody wait, who would get the lock by a hand-over? */
 KRR_LOCK_CODE bool krr_lock_wanted(const struct krr_lock *lock)
 {
 	return KRR_LOCK_HEAD(krr_lock_load(&lock->word)) != 0;
+}
+
+/* krr_lock_ready - the same, and is it ready to run? A head that dozes is woken. */
+KRR_LOCK_CODE bool krr_lock_ready(struct krr_lock *lock, struct krr_lock_user *user)
+{
+	__u32 word = krr_lock_load(&lock->word);
+
+	if (word & KRR_LOCK_ASLEEP && krr_lock_swap(&lock->word, word, word ^ KRR_LOCK_AWAY))
+		krr_lock_wake(user, KRR_LOCK_HEAD(word) - 1);
+	return KRR_LOCK_HEAD(word) && !(word & KRR_LOCK_AWAY);
 }
 
 #endif /* _LINUX_KRR_LOCK_H */

@@ -110,6 +110,7 @@
 #define KRR_BELL_WAIT		5	/* sleep until the next wake of this vCPU; may return early */
 #define KRR_BELL_WAKE		6	/* ends the sleep of vCPU argument, or its next one */
 #define KRR_BELL_REFUSE		7	/* guest cannot start, argument = KRR_REFUSE_* */
+#define KRR_BELL_DOZE		8	/* the same as WAIT, for 0.1 milliseconds at most */
 
 #define KRR_REQUEST_START	1
 #define KRR_REQUEST_STOP	2
@@ -179,6 +180,13 @@
 #define KRR_TIME_BUCKETS	36
 #define KRR_AREA_STACK		(KRR_AREA_SIZE - 16)	/* initial recorder RSP */
 
+/* The lock word: who owns the lock, who is the head of the queue (vCPU and one, 0 is
+ * nobody); the rest is for linux/krr-lock.h. */
+#define KRR_LOCK_OWNER_MASK	0xff
+#define KRR_LOCK_HEAD_MASK	0xff00
+#define KRR_LOCK_OWNER(word)	((word) & KRR_LOCK_OWNER_MASK)
+#define KRR_LOCK_HEAD(word)	(((word) & KRR_LOCK_HEAD_MASK) >> 8)
+
 #ifndef __ASSEMBLY__
 #include <linux/types.h>
 
@@ -188,7 +196,7 @@
  */
 #define KRR_LOCK_QUEUE	128	/* a power of two, more than there can be participants */
 struct krr_lock {
-	__u32 word;		/* owner, head of the queue, whether that sleeps */
+	__u32 word;		/* KRR_LOCK_OWNER(), KRR_LOCK_HEAD(), whether that sleeps */
 	__u32 bypassed;		/* slices that have passed the head; written by the owner */
 	__u64 since;		/* clock when the head became the head */
 	__u64 previous;		/* KRR_PREVIOUS() of the last release; owner */

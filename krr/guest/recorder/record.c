@@ -93,6 +93,11 @@ static __always_inline void krr_lock_sleep(const struct krr_area *area)
 	krr_bell(KRR_BELL_WAIT, area->vcpu);
 }
 
+static __always_inline void krr_lock_doze(const struct krr_area *area)
+{
+	krr_bell(KRR_BELL_DOZE, area->vcpu);
+}
+
 static __always_inline void krr_lock_wake(const struct krr_area *area, u32 vcpu)
 {
 	krr_bell(KRR_BELL_WAKE, vcpu);
@@ -140,14 +145,18 @@ static __always_inline void see_text(struct krr_area *area)
 /* Takes the lock, with CR8 closed. False if the recording ended meanwhile. */
 static __always_inline bool take(struct krr_area *area)
 {
+	struct krr_lock *lock = &krr_device.shared->lock;
 	struct krr_times *times = &area->times;
-	u64 start = krr_lock_clock();
+	u64 start = krr_lock_clock(), now = start;
 
-	if (!krr_lock_take(&krr_device.shared->lock, area, area->vcpu))
-		return false;
+	if (!krr_lock_try(lock, area->vcpu)) {
+		if (!krr_lock_queue(lock, area, area->vcpu))
+			return false;
+		now = krr_lock_clock();
+	}
 	area->owner = 1;
-	area->slice = area->last = krr_lock_clock();
-	count(times->waited, &times->waited_cycles, area->slice - start);
+	area->slice = area->last = now;
+	count(times->waited, &times->waited_cycles, now - start);
 	see_text(area);
 	return true;
 }
@@ -158,20 +167,23 @@ static __always_inline bool lock(struct krr_area *area)
 	return take(area);
 }
 
-/* The slice ends. */
-static __always_inline void let_go(struct krr_area *area)
+/* The slice ends. Returns its cycles. */
+static __always_inline u64 let_go(struct krr_area *area)
 {
 	struct krr_times *times = &area->times;
+	u64 held = krr_lock_clock() - area->slice;
 
-	count(times->held, &times->held_cycles, krr_lock_clock() - area->slice);
+	count(times->held, &times->held_cycles, held);
 	krr_device.shared->lock.previous = KRR_PREVIOUS(area->vcpu, area->ordinal);
 	area->owner = 0;
+	return held;
 }
 
 static __always_inline void unlock(struct krr_area *area)
 {
-	let_go(area);
-	krr_lock_release(&krr_device.shared->lock, area);
+	u64 held = let_go(area);
+
+	krr_lock_release(&krr_device.shared->lock, area, held > KRR_LOCK_SPIN);
 	krr_write_cr8(KRR_CR8_OPEN);
 }
 
@@ -206,7 +218,7 @@ static __always_inline void write_pad(u8 *at, u32 bytes)
 /*
  * Begins a record of @payload bytes behind the header; its padding is zeroed.
  * NULL: it cannot be written, because the recording is over. Else the caller fills
- * the payload, then calls publish().
+ * the payload, or less of it and makes the record smaller, then calls publish().
  */
 static __always_inline struct krr_record *begin(struct krr_area *area, u8 kind,
 						u32 site, u32 payload)
@@ -370,44 +382,45 @@ static __always_inline void record_trap(struct krr_area *area,
 	publish(record);
 }
 
-/* ENTRY: the words that differ from those of this CPU's last one. */
+/* Adds a word to an ENTRY, if it differs from this CPU's last one. */
+static __always_inline void add_word(struct krr_area *area, struct krr_entry *entry,
+				     u64 **next, u32 i, u64 word)
+{
+	if (area->entry[i] == word)
+		return;
+	area->entry[i] = word;
+	entry->changed |= 1U << i;
+	*(*next)++ = word;
+}
+
+/* ENTRY: what differs from this CPU's last one. Its size is known only then. */
 static __always_inline void record_entry(struct krr_area *area,
 					 const struct krr_frame *frame,
 					 u64 previous)
 {
 	const u64 *regs = (const u64 *)frame->rdi;
-	u32 vector = frame->rsi;
+	u32 vector = frame->rsi, i;
 	struct krr_record *record;
 	struct krr_entry *entry;
-	u32 changed = 0, count = 0, i;
-	u64 words[KRR_ENTRY_WORDS];
-
-	for (i = 0; i < KRR_FRAME_WORDS; i++)
-		words[i] = regs[i];
-	words[KRR_ERROR_CODE] = frame->rdx;
-	words[KRR_CR2] = vector == X86_TRAP_PF ? frame->rcx : area->entry[KRR_CR2];
-	words[KRR_DR6] = vector == X86_TRAP_DB ? frame->rcx : area->entry[KRR_DR6];
-	for (i = 0; i < KRR_ENTRY_WORDS; i++) {
-		if (words[i] != area->entry[i]) {
-			changed |= 1U << i;
-			count++;
-		}
-	}
+	u64 *next;
 
 	record = begin(area, KRR_KIND_ENTRY, site_of(frame),
-		       sizeof(*entry) + count * sizeof(u64));
+		       sizeof(*entry) + KRR_ENTRY_WORDS * sizeof(u64));
 	if (!record)
 		return;
 	entry = payload_of(record);
 	entry->vector = vector;
-	entry->changed = changed;
+	entry->changed = 0;
 	entry->previous = previous;
-	for (i = 0, count = 0; i < KRR_ENTRY_WORDS; i++) {
-		if (changed & 1U << i) {
-			entry->words[count++] = words[i];
-			area->entry[i] = words[i];
-		}
-	}
+	next = entry->words;
+	for (i = 0; i < KRR_FRAME_WORDS; i++)
+		add_word(area, entry, &next, i, regs[i]);
+	add_word(area, entry, &next, KRR_ERROR_CODE, frame->rdx);
+	if (vector == X86_TRAP_PF)
+		add_word(area, entry, &next, KRR_CR2, frame->rcx);
+	if (vector == X86_TRAP_DB)
+		add_word(area, entry, &next, KRR_DR6, frame->rcx);
+	record->size = (u8 *)next - (u8 *)record;
 	publish(record);
 }
 
@@ -524,8 +537,10 @@ static __always_inline u64 least_slice(u32 why)
 
 /*
  * At a safepoint, when another CPU waits for the lock: gives it away if it is time
- * to, and waits for it in turn. Whatever interrupts have come for this CPU meanwhile
- * are taken at its next safepoint.
+ * to, and waits for it in turn. A CPU that dozes is woken first and gets the lock at a
+ * later safepoint, so that no time is lost until it runs; except where this one has
+ * nothing to do but wait. Whatever interrupts have come for this CPU meanwhile are
+ * taken at its next safepoint.
  */
 noinstr void krr_record_handoff(struct krr_frame *frame, u32 why)
 {
@@ -535,6 +550,8 @@ noinstr void krr_record_handoff(struct krr_frame *frame, u32 why)
 
 	if (area->now - area->slice < least_slice(why) ||
 	    !krr_lock_wanted(&shared->lock))
+		return;
+	if (why != KRR_HANDOFF_WAIT && !krr_lock_ready(&shared->lock, area))
 		return;
 	record = begin(area, KRR_KIND_HANDOFF, site_of(frame), 0);
 	if (!record)

@@ -122,7 +122,7 @@ SYM_INNER_LABEL(\name\()_window, SYM_L_GLOBAL)
 SYM_INNER_LABEL(\name\()_closed, SYM_L_GLOBAL)
 .Lshut_\@:
 	movq	krr_device(%rip), %rax
-	testl	$0xff00, KRR_SHARED_LOCK(%rax)
+	testl	$KRR_LOCK_HEAD_MASK, KRR_SHARED_LOCK(%rax)
 	jz	.Ldone_\@
 	KRR_CALL_RECORDER krr_record_handoff \why
 .Ldone_\@:

@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+import compile_work
 import vm
 
 WORKLOADS = {
@@ -31,8 +32,11 @@ WORKLOADS = {
 
 # Kinds of work of smp_bench, and how often each thread does it.
 BENCHES = {
-    'user': 20000, 'getpid': 10000, 'byte_read': 10000, 'page_fault': 4000, 'fork_exec': 40,
+    'user': 200000, 'user_call': 200, 'getpid': 20000, 'byte_read': 20000, 'page_fault': 4000,
+    'fork_exec': 20,
 }
+# How often each is done in a guest, by turns: at once, in turn. The machine's speed varies.
+ROUNDS = 5
 BENCH_TIME = re.compile(rb'^(\w+) (\d+) smp_bench: ([\d.]+) ms', re.M)
 
 # Prints the seconds that the command took in the guest, to a hundredth.
@@ -52,7 +56,7 @@ def run_one(command, accel, options):
     """Seconds of a run without recording."""
     result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, *options, '--',
                      *TIMED, *command])
-    vm.expect(result.status == 0, f'run {command}: {result.text()}')
+    vm.expect(result.status == 0, f'run {command}: {result.text()} {result.out[-400:]!r}')
     return seconds(result.out)
 
 
@@ -135,16 +139,18 @@ def bench_command(smp):
     """All kinds of work: on all vCPUs at once, and as much of it on one."""
     lines = ['set -e']
     for kind, count in BENCHES.items():
-        for threads, times in ((smp, count), (1, smp * count)):
+        for threads, times in ((smp, count), (1, smp * count)) * ROUNDS:
             lines.append(f'echo -n "{kind} {threads} "; /krr/smp_bench {kind} {threads} {times}')
     return ['sh', '-c', '\n'.join(lines)]
 
 
 def bench_times(result):
-    """(kind, threads) -> milliseconds, of a run of bench_command."""
+    """(kind, threads) -> milliseconds, the median of the rounds, of a run of bench_command."""
     vm.expect(result.status == 0, f'smp_bench: {result.text()}')
-    return {(kind.decode(), int(threads)): float(took)
-            for kind, threads, took in BENCH_TIME.findall(result.out.replace(b'\r', b''))}
+    times = {}
+    for kind, threads, took in BENCH_TIME.findall(result.out.replace(b'\r', b'')):
+        times.setdefault((kind.decode(), int(threads)), []).append(float(took))
+    return {key: statistics.median(values) for key, values in times.items()}
 
 
 def medians(runs):
@@ -174,6 +180,20 @@ def measure_smp(smp, accel, times, folder):
     trace.unlink()
 
 
+def measure_compile(smp, count, accel, folder):
+    """Measures and prints what recording costs a compile of kernel sources, on all vCPUs."""
+    root = vm.guest_root(folder)
+    work = compile_work.command(compile_work.install(root, count), smp)
+    options = ['--root', root, '--smp', str(smp), '--mem', '1024']
+    trace = folder / f'compile-{smp}.krr'
+    off = run_one(work, accel, options)
+    on = record_one(trace, work, accel, options)
+    print(f'\ncompile of {count} kernel files at {smp} vCPUs under {accel}: off {off:.1f} s, '
+          f'recording {on:.1f} s, {on / off:.2f}x slower')
+    print(vm.tool('stats', trace).out.decode())
+    trace.unlink()
+
+
 def measure_memory(folder):
     """Recorder and replayer against a run of the same workload, under tcg, where we see QEMU."""
     command = WORKLOADS['shell_work']
@@ -195,14 +215,20 @@ def main():
     parser.add_argument('--only', action='append', choices=[*WORKLOADS, 'memory'])
     parser.add_argument('--smp', type=lambda text: [int(word) for word in text.split(',')],
                         metavar='N[,N...]', help='only this: the cost of N vCPUs, for each N')
+    parser.add_argument('--compile', type=int, metavar='N',
+                        help='with --smp: only a compile of N kernel source files, once')
     arguments = parser.parse_args()
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
     if arguments.smp:
         with vm.work_folder('figures') as folder:
-            vm.guest_root(folder)
+            if not arguments.compile:
+                vm.guest_root(folder)
             with vm.session(accel, folder):
                 for smp in arguments.smp:
-                    measure_smp(smp, accel, arguments.times, folder)
+                    if arguments.compile:
+                        measure_compile(smp, arguments.compile, accel, folder)
+                    else:
+                        measure_smp(smp, accel, arguments.times, folder)
         return 0
     if 'KRR_PLAIN_KERNEL' not in os.environ:
         built = vm.run([vm.SCRIPTS / 'guest-kernel', 'build', '--plain'], timeout=3600)

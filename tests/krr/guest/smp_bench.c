@@ -16,15 +16,30 @@ static int count;
 static char *self;
 
 /* About a microsecond each. */
+static unsigned int compute(unsigned int value, int times)
+{
+    while (times-- > 0) {
+        for (int i = 0; i < 200; i++) {
+            value = value * 1664525 + 1013904223;
+            __asm__ volatile("" : "+r"(value));
+        }
+    }
+    return value;
+}
+
 static void user(int number)
+{
+    compute(number, count);
+}
+
+/* A system call per millisecond. */
+static void user_call(int number)
 {
     unsigned int value = number;
 
     for (int i = 0; i < count; i++) {
-        for (int j = 0; j < 200; j++) {
-            value = value * 1664525 + 1013904223;
-            __asm__ volatile("" : "+r"(value));
-        }
+        value = compute(value, 1000);
+        CHECK(syscall(SYS_getpid) > 0);
     }
 }
 
@@ -83,6 +98,7 @@ static const struct {
     void (*start)(int count, void (*body)(int number));
 } kinds[] = {
     { "user", user, smp_threads },
+    { "user_call", user_call, smp_threads },
     { "getpid", getpid_, smp_threads },
     { "byte_read", byte_read, smp_threads },
     { "page_fault", page_fault, smp_processes },

@@ -13,6 +13,8 @@
  *   ROUNDS    each takes the lock so often in a row of entries; 0: for ever
  *   AWAKE     nobody sleeps, for fewer states
  *   EARLY     a sleep may end by itself
+ *   TIMER     the head's doze ends by itself, and a release may leave it to that. Without,
+ *             all wakes that should end a doze must come
  *   BOUND     check how often participant 0 is passed
  *   OVER      somebody ends the recording at some time
  *   SYSTEM    with the BQL: the last participant is the device group, a monitor stops
@@ -50,6 +52,7 @@
 #define MUTANT_NO_PROMOTION	11	/* only the owner before it makes one the head */
 #define MUTANT_STEP_CAN_FAIL	12	/* who makes itself the head fails if the word has changed */
 #define MUTANT_STEP_BLIND	13	/* the same, without a look whether it owns the lock already */
+#define MUTANT_PROMOTE_SILENT	14	/* who becomes the head in its sleep is not woken */
 
 #if MUTANT == MUTANT_UNBOUNDED
 #define LIMIT	false
@@ -68,12 +71,24 @@ bool finished;
 #define NAME(id) ((id) + 1)
 
 /* The lock. */
-byte owner, head;		/* the three parts of the word */
-bool asleep;
+byte owner, head, away;		/* the three parts of the word */
+#define UP	0		/* away: the head looks, */
+#define ASLEEP	1		/* dozes, */
+#define WAKING	2		/* or has been woken */
 byte bypassed;
 byte next, serving;		/* modulo QUEUE */
 byte slot[QUEUE];
 bool sleeper[QUEUE];
+
+/* With PROGRESS: a doze is long enough not to end again and again while the owner gives the
+ * lock, which has to try again then. */
+#ifdef PROGRESS
+bool giving;
+#define GIVING(is)	giving = is
+#else
+#define giving		false
+#define GIVING(is)	skip
+#endif
 
 bool wakeup[N];			/* pending wakes: eventfd or flag */
 bool over;
@@ -179,9 +194,9 @@ inline ghost_owner(who)
 #endif
 }
 
-#define WORD_IS_SEEN	(owner == seen_owner && head == seen_head && asleep == seen_asleep)
-#define SEE_WORD	seen_owner = owner; seen_head = head; seen_asleep = asleep
-#define FORGET		seen_owner = 0; seen_head = 0; seen_asleep = false
+#define WORD_IS_SEEN	(owner == seen_owner && head == seen_head && away == seen_away)
+#define SEE_WORD	seen_owner = owner; seen_head = head; seen_away = away
+#define FORGET		seen_owner = 0; seen_head = 0; seen_away = UP
 
 /* krr_lock_promote() */
 inline promote(ticket_of)
@@ -192,15 +207,22 @@ inline promote(ticket_of)
 		d_step {
 			assert(head == NOBODY || head == name);
 			head = name;
-			asleep = asleep || flag;
-			name = 0; flag = false
-		}
-	:: else -> d_step { name = 0; flag = false }
-	fi
+			if
+			:: flag -> away = WAKING
+			:: else
+			fi
+		};
+		if
+		:: flag && MUTANT != MUTANT_PROMOTE_SILENT -> name--; wake(name)
+		:: else
+		fi
+	:: else
+	fi;
+	d_step { name = 0; flag = false }
 }
 
-/* krr_lock_sleep() */
-inline sleep()
+/* krr_lock_sleep(), krr_lock_doze() */
+inline sleep(doze)
 {
 #ifdef SYSTEM
 	/* The doorbell is a device access: it takes the BQL and drops it to sleep. */
@@ -213,6 +235,9 @@ inline sleep()
 	:: atomic { wakeup[id] -> wakeup[id] = false }
 #ifdef EARLY
 	:: true
+#endif
+#ifdef TIMER
+	:: doze && !giving
 #endif
 #if defined(SYSTEM) && MUTANT != MUTANT_DEAF
 	:: id != DEVICES && stop
@@ -239,7 +264,8 @@ inline wake(who)
 proctype participant(byte id)
 {
 	byte seen_owner, seen_head, ticket, name, g, rounds;
-	bool seen_asleep, flag, due;
+	byte seen_away;
+	bool flag, due, rouse;
 
 user:
 	STOP_POINT;
@@ -264,7 +290,7 @@ user:
 take:	/* krr_lock_try() */
 	atomic {
 		if
-		:: owner == NOBODY && head == NOBODY && !asleep ->
+		:: owner == NOBODY && head == NOBODY && away == UP ->
 			owner = NAME(id);
 			ghost_owner(id);
 			goto own
@@ -321,7 +347,13 @@ look:
 	fi;
 #endif
 	if
-	:: seen_head == NAME(id) ->
+	:: seen_head == NAME(id) && seen_away != UP ->
+		atomic {
+			assert(head == NAME(id) || away == UP);
+			away = UP;
+			ghost_complete(id)
+		}
+	:: seen_head == NAME(id) && seen_away == UP ->
 		atomic { ghost_complete(id) };
 		/* krr_lock_head_look() */
 		if
@@ -331,7 +363,6 @@ look:
 				:: WORD_IS_SEEN ->
 					owner = NAME(id);
 					head = NOBODY;
-					asleep = false;
 					ghost_owner(id);
 					goto granted
 				:: else
@@ -386,20 +417,20 @@ patience:
 #endif
 	if
 	:: seen_head == NAME(id) ->
-		/* krr_lock_doze_head() */
+		/* krr_lock_sleep_as_head() */
 		atomic {
 			if
 			:: seen_owner != NOBODY && (WORD_IS_SEEN || MUTANT == MUTANT_DOZE_BLIND) ->
-				asleep = true; FORGET
+				away = ASLEEP; FORGET
 			:: else -> FORGET; goto look
 			fi
 		};
-		sleep()
+		sleep(true)
 	:: else ->
-		/* krr_lock_doze() */
+		/* krr_lock_sleep_in_queue() */
 		d_step { FORGET; sleeper[ticket] = (MUTANT != MUTANT_SLEEP_BLIND) };
 		if
-		:: serving != ticket || MUTANT == MUTANT_NO_SECOND_LOOK -> sleep()
+		:: serving != ticket || MUTANT == MUTANT_NO_SECOND_LOOK -> sleep(false)
 		:: else
 		fi;
 		sleeper[ticket] = false
@@ -435,42 +466,58 @@ own:
 	STOP_POINT;
 #endif
 
+	/* krr_lock_ready(), at a safepoint */
+	if
+	:: atomic { away == ASLEEP -> away = WAKING; name = head - 1 };
+		wake(name);
+		name = 0
+	:: true
+	fi;
+
 	/* krr_lock_give(): at the end of an entry, or at a safepoint and on */
 	if
 	:: due = false
 	:: due = true
 	fi;
-	d_step { inside--; assert(inside == 0); SEE_WORD };
+	if
+	:: rouse = true
+#ifdef TIMER
+	:: rouse = false
+#endif
+	fi;
+	d_step { inside--; assert(inside == 0); SEE_WORD; GIVING(true) };
 	do
 	::
 		if
 		:: seen_head == NOBODY -> name = NOBODY
 		:: seen_head != NOBODY && (due || LIMIT) -> name = seen_head
 		:: seen_head != NOBODY && !due && !(LIMIT) -> name = NOBODY
-		:: seen_head != NOBODY && !seen_asleep -> name = seen_head
+		:: seen_head != NOBODY && seen_away == UP -> name = seen_head
 		fi;
+		flag = seen_away == ASLEEP && (name != NOBODY || rouse);
 		atomic {
 			if
 			:: WORD_IS_SEEN ->
 				owner = name;
 				if
-				:: name != NOBODY -> head = NOBODY; ghost_owner(name - 1)
+				:: name != NOBODY -> head = NOBODY; away = UP; ghost_owner(name - 1)
+				:: name == NOBODY && flag -> away = WAKING
 				:: else
 				fi;
-				asleep = false;
 				name = 0;
+				GIVING(false);
 				break
 			:: else -> SEE_WORD
 			fi
 		}
 	od;
 	if
-	:: seen_asleep && MUTANT != MUTANT_RELEASE_BLIND ->
+	:: flag && MUTANT != MUTANT_RELEASE_BLIND ->
 		name = seen_head - 1;
 		wake(name)
 	:: else
 	fi;
-	atomic { name = 0; due = false; FORGET; goto user };
+	atomic { name = 0; due = false; rouse = false; flag = false; FORGET; goto user };
 
 done:
 #ifdef SYSTEM

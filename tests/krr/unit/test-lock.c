@@ -28,16 +28,20 @@
 #define KRR_LOCK_CODE           static inline
 #define KRR_LOCK_PATIENCE       20000U          /* nanoseconds here */
 #define KRR_LOCK_SPIN           4000U
+#define KRR_LOCK_LOOKS          4U
 #define KRR_LOCK_FREE_LOOKS     4U
+#define DOZE                    50000           /* nanoseconds */
 #ifndef KRR_LOCK_BYPASS
 #define KRR_LOCK_BYPASS         BYPASS
 #endif
 
-typedef enum Path { FAST, BARGED, TAKEN_BY_HEAD, GRANTED, HEAD_SLEEP, QUEUE_SLEEP, WAKE, PATHS } Path;
+typedef enum Path {
+    FAST, BARGED, TAKEN_BY_HEAD, GRANTED, HEAD_DOZE, QUEUE_SLEEP, WAKE, HEAD_AWAY, PATHS
+} Path;
 
 static const char *const path_names[PATHS] = {
     "nobody waits", "past the head", "free, taken by the head", "given to the head",
-    "the head sleeps", "sleep in the queue", "wake",
+    "the head dozes", "sleep in the queue", "wake", "the head is away at a safepoint",
 };
 
 /* What a thread does with the lock, for the others' count. */
@@ -76,12 +80,27 @@ static inline bool krr_lock_over(User *user)
 
 static void krr_lock_sleep(User *user)
 {
-    uint32_t word = __atomic_load_n(&the_lock.word, __ATOMIC_SEQ_CST);
-
-    user->paths[(word >> 8 & 0xff) == user->id + 1 ? HEAD_SLEEP : QUEUE_SLEEP]++;
+    user->paths[QUEUE_SLEEP]++;
     pthread_mutex_lock(&user->mutex);
     while (!user->woken) {
         pthread_cond_wait(&user->cond, &user->mutex);
+    }
+    user->woken = false;
+    pthread_mutex_unlock(&user->mutex);
+}
+
+static void krr_lock_doze(User *user)
+{
+    struct timespec until;
+
+    user->paths[HEAD_DOZE]++;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += DOZE;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&user->mutex);
+    while (!user->woken &&
+           pthread_cond_timedwait(&user->cond, &user->mutex, &until) == 0) {
     }
     user->woken = false;
     pthread_mutex_unlock(&user->mutex);
@@ -205,6 +224,20 @@ static void work(User *user)
     owner = 0;
 }
 
+/* At a safepoint, where the owner waits for others or not. */
+static bool hand_over(User *user)
+{
+    if (!krr_lock_wanted(&the_lock)) {
+        return false;
+    }
+    if (random_below(user, 2) && !krr_lock_ready(&the_lock, user)) {
+        user->paths[HEAD_AWAY]++;
+        return false;
+    }
+    krr_lock_hand_over(&the_lock, user);
+    return true;
+}
+
 /* An entry into the kernel, with hand-overs at safepoints. True: all were done. */
 static bool enter(User *user, uint64_t *takes)
 {
@@ -214,15 +247,10 @@ static bool enter(User *user, uint64_t *takes)
         }
         ++*takes;
         work(user);
-        if (random_below(user, 4)) {
-            krr_lock_release(&the_lock, user);
+        if (random_below(user, 4) || !hand_over(user)) {
+            krr_lock_release(&the_lock, user, random_below(user, 2));
             return true;
         }
-        if (!krr_lock_wanted(&the_lock)) {
-            krr_lock_release(&the_lock, user);
-            return true;
-        }
-        krr_lock_hand_over(&the_lock, user);
     } while (true);
 }
 
