@@ -53,13 +53,17 @@ run_logged()
 }
 
 # install_if_changed FILE DESTINATION - copies, but keeps the time stamp of an
-# equal DESTINATION, so that nothing is built again for nothing.
+# equal DESTINATION, so that nothing is built again for nothing. FILE may be a pipe,
+# which can be read only once.
 install_if_changed()
 {
-    cmp -s "$1" "$2" && return
     mkdir -p "$(dirname "$2")"
-    rm -f "$2"
-    cp "$1" "$2"
+    cp "$1" "$2.new"
+    if cmp -s "$2.new" "$2"; then
+        rm "$2.new"
+    else
+        mv -f "$2.new" "$2"
+    fi
 }
 
 # with_lock FILE COMMAND... - runs COMMAND while nobody else holds FILE.

@@ -42,7 +42,7 @@ def jobs(what, smp):
     else:
         cases = [*CASES, *(SMP_CASES if several else [])]
     for name in cases:
-        yield name, [f'/krr/cases/{name}'], vm.expected_status(name)
+        yield name, [*WATCHED, f'/krr/cases/{name}'], vm.expected_status(name)
 
 
 def numbers(text):
@@ -52,6 +52,10 @@ def numbers(text):
         raise ValueError
     return values
 
+
+# Runs a command with the kernel watching itself: soft lockups after 8 s, hung tasks after 10 s.
+WATCHED = ['sh', '-c', 'cd /proc/sys/kernel && echo 4 >watchdog_thresh && echo 1 >watchdog && '
+           'echo 10 >hung_task_timeout_secs && cd / || exit 99; exec "$@"', 'watched']
 
 # What a kernel says when it finds itself held up.
 COMPLAINT = re.compile(r'soft lockup|rcu.*(stall|starved)|blocked for more than|workqueue lockup'

@@ -187,3 +187,12 @@ def accesses_until(function, address, prefix, length=8, kind=gdb.WP_WRITE):
     watch.delete()
     stop.delete()
     return watch.accesses
+
+
+def last_write_by(function, stop, address, prefix):
+    """The last access before a stop, as above; it must be one of the function."""
+    accesses = accesses_until(stop, address, prefix)
+    found = [access for access in accesses if access[0] == function]
+    if not found:
+        raise gdb.GdbError(f'{function} did not write there: {accesses}')
+    return found[-1]

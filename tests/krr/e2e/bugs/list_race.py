@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """First: which item was gone? Then: who marked it as freed, while the walker was where?"""
 
-import gdb
 import kernel
 
 
@@ -13,11 +12,8 @@ def first_pass():
 
 def second_pass():
     """The last one to write the item's state before the walker failed."""
-    writers = kernel.accesses_until('list_race_fail', kernel.given('state'), 'list_race_')
-    freed = [writer for writer in writers if writer[0] == 'list_race_remove']
-    if not freed:
-        raise gdb.GdbError(f'the item was never freed: {writers}')
-    function, task, _ = freed[-1]
+    function, task, _ = kernel.last_write_by('list_race_remove', 'list_race_fail',
+                                             kernel.given('state'), 'list_race_')
     walker = kernel.caller('list_race_walk')
     kernel.culprit(f'{walker} does not lock: {function} ({task}) freed the item that '
                    f'{kernel.name_of(kernel.current())} was at')
