@@ -121,8 +121,8 @@ _Static_assert(sizeof(KrrIndexEntry) == 16, "trace format");
 _Static_assert(sizeof(KrrTrailer) == 32, "trace format");
 _Static_assert(sizeof(KrrMachine) == 3576, "trace format");
 _Static_assert(sizeof(KrrCpuState) == 4720, "trace format");
-_Static_assert(sizeof(KrrStats) == 43592, "trace format");
-_Static_assert(sizeof(struct krr_times) == 632, "trace format");
+_Static_assert(sizeof(KrrStats) == 62536, "trace format");
+_Static_assert(sizeof(struct krr_times) == 928, "trace format");
 _Static_assert(KRR_CHUNK_TYPES <= 16, "KrrIndexHeader.section");
 
 #endif

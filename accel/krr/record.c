@@ -392,6 +392,7 @@ static KrrLock *describe_lock(struct krr_times times)
 
     lock->held = histogram(times.held, times.held_cycles);
     lock->waited = histogram(times.waited, times.waited_cycles);
+    lock->granted = histogram(times.granted, times.granted_cycles);
     lock->handoffs = g_new(KrrHandoffs, 1);
     *lock->handoffs = (KrrHandoffs) {
         .wait = times.handoffs[KRR_HANDOFF_WAIT],

@@ -110,17 +110,27 @@ static void print_histogram(const Report *report, uint32_t vcpu, const __u64 *hi
     g_free(longest);
 }
 
-static void print_histograms(const Report *report, bool held)
+static void print_title(const Report *report, const char *title, const char *count)
 {
-    const char *unit = report->machine->tsc_khz ? "us" : "cycles";
+    printf("\n%-14s %14s %13s %-2s %8s %12s %12s %14s\n", title, count, "total",
+           report->machine->tsc_khz ? "us" : "cycles", "share", "median", "99%", "longest");
+}
 
-    printf("\n%-14s %14s %13s %-2s %8s %12s %12s %14s\n", held ? "lock held" : "lock waited",
-           held ? "slices" : "waits", "total", unit, "share", "median", "99%", "longest");
+static void print_histograms(const Report *report)
+{
+    const struct krr_times *times = report->stats->times;
+
+    print_title(report, "lock held", "slices");
     for (uint32_t i = 0; i < report->machine->vcpus; i++) {
-        const struct krr_times *t = &report->stats->times[i];
-
-        print_histogram(report, i, held ? t->held : t->waited,
-                        held ? t->held_cycles : t->waited_cycles);
+        print_histogram(report, i, times[i].held, times[i].held_cycles);
+    }
+    print_title(report, "lock waited", "waits");
+    for (uint32_t i = 0; i < report->machine->vcpus; i++) {
+        print_histogram(report, i, times[i].waited, times[i].waited_cycles);
+    }
+    print_title(report, "lock granted", "grants");
+    for (uint32_t i = 0; i < report->machine->vcpus; i++) {
+        print_histogram(report, i, times[i].granted, times[i].granted_cycles);
     }
 }
 
@@ -168,8 +178,7 @@ static void print_lock(const Report *report)
                "trace\n");
         return;
     }
-    print_histograms(report, true);
-    print_histograms(report, false);
+    print_histograms(report);
     print_handoffs(report);
     print_stretches(report);
 }
@@ -263,6 +272,7 @@ static void json_vcpu(Json *j, const Report *report, uint32_t vcpu)
     json_uint(j, "vcpu", vcpu);
     json_histogram(j, report, "held", t->held, t->held_cycles);
     json_histogram(j, report, "waited", t->waited, t->waited_cycles);
+    json_histogram(j, report, "granted", t->granted, t->granted_cycles);
     json_open_object(j, "handoffs");
     for (unsigned reason = 0; reason < KRR_HANDOFF_REASONS; reason++) {
         json_uint(j, krr_handoff_name(reason), t->handoffs[reason]);

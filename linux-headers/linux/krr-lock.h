@@ -181,9 +181,12 @@ KRR_LOCK_CODE void krr_lock_sleep_in_queue(struct krr_lock *lock, struct krr_loc
 	__atomic_store_n(place, KRR_LOCK_NAME(id), __ATOMIC_SEQ_CST);
 }
 
-/* Queues. False: it is over, and so is the queue. */
+/*
+ * Queues. False: it is over, and so is the queue. *@given: the clock when an owner gave the
+ * lock to this one; 0 if it was free.
+ */
 KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *user,
-				  __u32 id)
+				  __u32 id, __u64 *given)
 {
 	__u32 name = KRR_LOCK_NAME(id), looks = 0, free_looks = 0, bypassed = 0;
 	__u32 ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_SEQ_CST);
@@ -191,11 +194,14 @@ KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *u
 	__u64 start = krr_lock_clock();
 
 	__atomic_store_n(place, name, __ATOMIC_SEQ_CST);
+	*given = 0;
 	for (;;) {
 		__u32 word = krr_lock_load(&lock->word);
 
-		if (KRR_LOCK_OWNER(word) == name)
+		if (KRR_LOCK_OWNER(word) == name) {
+			*given = __atomic_load_n(&lock->given, __ATOMIC_RELAXED);
 			break;
+		}
 		if (krr_lock_over(user))
 			return false;
 		if (KRR_LOCK_HEAD(word) == name && word & KRR_LOCK_AWAY) {
@@ -232,7 +238,9 @@ KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *u
 KRR_LOCK_CODE bool krr_lock_take(struct krr_lock *lock, struct krr_lock_user *user,
 				 __u32 id)
 {
-	return krr_lock_try(lock, id) || krr_lock_queue(lock, user, id);
+	__u64 given;
+
+	return krr_lock_try(lock, id) || krr_lock_queue(lock, user, id, &given);
 }
 
 /* Is it time to give the lock to the head of @word? */
@@ -262,6 +270,7 @@ KRR_LOCK_CODE void krr_lock_give(struct krr_lock *lock, struct krr_lock_user *us
 			next = 0;
 		} else if (due || krr_lock_due(lock, word)) {
 			next = head;
+			__atomic_store_n(&lock->given, krr_lock_clock(), __ATOMIC_RELAXED);
 		} else {
 			next = word & ~KRR_LOCK_OWNER_MASK;
 			wake = wake && rouse;

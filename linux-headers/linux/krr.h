@@ -27,7 +27,7 @@
 #define _LINUX_KRR_H
 
 #define KRR_ABI_MAGIC		0x3152524b	/* "KRR1", little endian */
-#define KRR_ABI_VERSION		2
+#define KRR_ABI_VERSION		3
 
 #define KRR_PCI_VENDOR_ID	0x1234
 #define KRR_PCI_DEVICE_ID	0x4b52
@@ -174,7 +174,7 @@
 #define KRR_AREA_VCPU		20
 #define KRR_AREA_LAST		24
 #define KRR_AREA_NOW		32
-#define KRR_AREA_STRETCH	(56 + 8 * (2 * KRR_TIME_BUCKETS + 2 + 3))
+#define KRR_AREA_STRETCH	(56 + 8 * (3 * KRR_TIME_BUCKETS + 3 + 3))
 #define KRR_AREA_STRETCH_SITE	(KRR_AREA_STRETCH + 8)
 #define KRR_SHARED_LOCK		192
 #define KRR_TIME_BUCKETS	36
@@ -200,7 +200,8 @@ struct krr_lock {
 	__u32 bypassed;		/* slices that have passed the head; written by the owner */
 	__u64 since;		/* clock when the head became the head */
 	__u64 previous;		/* KRR_PREVIOUS() of the last release; owner */
-	__u64 reserved0[5];
+	__u64 given;		/* clock when it was last given to the head */
+	__u64 reserved0[4];
 	__u32 next;		/* ticket for the next who queues */
 	__u32 serving;		/* ticket of the head */
 	__u64 reserved1[7];
@@ -263,8 +264,11 @@ enum krr_reg {
 struct krr_times {
 	__u64 held[KRR_TIME_BUCKETS];	/* slices, by length */
 	__u64 waited[KRR_TIME_BUCKETS];	/* waits for the lock, by length */
+	__u64 granted[KRR_TIME_BUCKETS];	/* from when the lock was given to this vCPU until it
+						 * went on, by length */
 	__u64 held_cycles;
 	__u64 waited_cycles;
+	__u64 granted_cycles;
 	__u64 handoffs[KRR_HANDOFF_REASONS];
 	__u64 stretch;		/* the longest without a safepoint, and ... */
 	__u64 stretch_site;	/* ... the address behind the call of the hook at its end */

@@ -147,16 +147,19 @@ static __always_inline bool take(struct krr_area *area)
 {
 	struct krr_lock *lock = &krr_device.shared->lock;
 	struct krr_times *times = &area->times;
-	u64 start = krr_lock_clock(), now = start;
+	u64 start = krr_lock_clock(), now = start, given = 0;
 
 	if (!krr_lock_try(lock, area->vcpu)) {
-		if (!krr_lock_queue(lock, area, area->vcpu))
+		if (!krr_lock_queue(lock, area, area->vcpu, &given))
 			return false;
 		now = krr_lock_clock();
 	}
 	area->owner = 1;
 	area->slice = area->last = now;
 	count(times->waited, &times->waited_cycles, now - start);
+	/* The clocks of two CPUs may differ a little. */
+	if (given)
+		count(times->granted, &times->granted_cycles, now > given ? now - given : 0);
 	see_text(area);
 	return true;
 }

@@ -132,6 +132,8 @@ struct krr_times test_times(uint32_t vcpu, uint64_t site)
         .held_cycles = 3000000 + vcpu,
         .waited[KRR_TIME_BUCKETS - 1] = vcpu > 0,
         .waited_cycles = vcpu ? 1ull << 36 : 0,
+        .granted = { [11] = 2 },
+        .granted_cycles = 6000,
         .handoffs = {
             [KRR_HANDOFF_WAIT] = 10 + vcpu,
             [KRR_HANDOFF_RESCHED] = 20 + vcpu,

@@ -297,6 +297,12 @@ static void stats_show_how_the_lock_was_used(void **state)
           "              -\n"
           "vcpu 1                      1     34359738.368 229064.92% >=17179869.184 "
           ">=17179869.184 >=17179869.184\n"
+          "\nlock granted           grants         total us    share       median          99%"
+          "        longest\n"
+          "vcpu 0                      2            3.000    0.02%       <2.048       <2.048"
+          "         <2.048\n"
+          "vcpu 1                      2            3.000    0.02%       <2.048       <2.048"
+          "         <2.048\n"
           "\nhand-offs                wait        resched           long\n"
           "vcpu 0                     10             20             30\n"
           "vcpu 1                     11             21             31\n"
@@ -351,6 +357,8 @@ static void stats_json_can_be_parsed(void **state)
                "for v in (w['held'], w['waited'])]",
                "[[100, 3000000, 1500, 3, 10, 20], [0, 0, 0, None, None, None], "
                "[100, 3000001, 1500, 3, 10, 20], [1, 68719476736, 34359738, 35, 35, 35]]\n");
+    check_json("stats --json", smp,
+               "i['lock'][1]['granted']['count'], i['lock'][1]['granted']['us']", "2 3\n");
     check_json("stats --json", smp,
                "[(len(h), {n: c for n, c in enumerate(h) if c}) for w in i['lock'] "
                "for h in (w['held']['histogram'], w['waited']['histogram'])]",
