@@ -21,9 +21,9 @@
  * dozes or is just waking up may be passed beyond its patience, so that no time is lost
  * until it runs again, but never more than KRR_LOCK_BYPASS times.
  *
- * So who has k others before it in
- * the queue gets the lock after at most (k + 1) * (KRR_LOCK_BYPASS + 1) slices, counted
- * from when it and they have queued and looked once.
+ * So who has k others before it in the queue gets the lock after at most
+ * (k + 1) * (KRR_LOCK_BYPASS + 1) slices, counted from when it and they have queued and
+ * looked once.
  *
  * A participant is known by its id: a vCPU by its number, QEMU's device group by
  * KRR_MAX_VCPUS. The file that includes this one defines before:
@@ -55,7 +55,7 @@
 #ifndef KRR_LOCK_SPIN
 #define KRR_LOCK_SPIN		(1U << 16)
 #endif
-/* Looks between two looks at the clock: who reads it all the time may slow others down that do,
+/* Looks between two looks at the clock: who reads it all the time slows down others that do,
  * in emulators above all. */
 #ifndef KRR_LOCK_LOOKS
 #define KRR_LOCK_LOOKS		64U
