@@ -17,9 +17,9 @@
  * Who waits looks for KRR_LOCK_SPIN and then sleeps, because looking costs others too: the
  * sibling of a hyperthread, and whoever could use the CPU. The head's sleep is a doze: it ends by
  * itself after about the patience. So an owner that has made a short call need not wake it, which
- * costs more than the call did; one that has kept the lock for longer does (rouse). A head that
- * dozes or is just waking up may be passed beyond its patience, so that no time is lost
- * until it runs again, but never more than KRR_LOCK_BYPASS times.
+ * costs more than the call did; one that has kept the lock for longer than that does (rouse). A
+ * head that dozes or is just waking up may be passed beyond its patience, so that no time is
+ * lost until it runs again, but never more than KRR_LOCK_BYPASS times.
  *
  * So who has k others before it in the queue gets the lock after at most
  * (k + 1) * (KRR_LOCK_BYPASS + 1) slices, counted from when it and they have queued and
@@ -50,8 +50,7 @@
 #ifndef KRR_LOCK_BYPASS
 #define KRR_LOCK_BYPASS		1024U
 #endif
-/* Cycles of looking before a sleep: about what it costs to sleep and to be woken. A slice
- * that is longer is one that others may have gone to sleep over. */
+/* Cycles of looking before a sleep: about what it costs to sleep and to be woken. */
 #ifndef KRR_LOCK_SPIN
 #define KRR_LOCK_SPIN		(1U << 16)
 #endif
@@ -286,7 +285,7 @@ KRR_LOCK_CODE void krr_lock_give(struct krr_lock *lock, struct krr_lock_user *us
 /*
  * krr_lock_release - gives the lock up; the caller owns it
  *
- * @rouse: the slice was a long one (KRR_LOCK_SPIN)
+ * @rouse: the slice was a long one (KRR_LOCK_PATIENCE)
  */
 KRR_LOCK_CODE void krr_lock_release(struct krr_lock *lock, struct krr_lock_user *user,
 				    bool rouse)

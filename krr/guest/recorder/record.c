@@ -186,7 +186,7 @@ static __always_inline void unlock(struct krr_area *area)
 {
 	u64 held = let_go(area);
 
-	krr_lock_release(&krr_device.shared->lock, area, held > KRR_LOCK_SPIN);
+	krr_lock_release(&krr_device.shared->lock, area, held > KRR_LOCK_PATIENCE);
 	krr_write_cr8(KRR_CR8_OPEN);
 }
 
