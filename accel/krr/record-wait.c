@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The slow path of the kernel-entry lock (linux/krr-lock.h): a vCPU that has looked
- * for it long enough sleeps on an eventfd, or dozes: then not for long. KVM itself signals that when another
- * vCPU rings WAKE, and a kick of the vCPU's thread does, so that stops, work
- * for the vCPU and the end of QEMU are not kept waiting.
+ * for it long enough sleeps on an eventfd, or dozes: then not for long. KVM itself
+ * signals that when another vCPU rings WAKE, and a kick of the vCPU's thread does, so
+ * that stops, work for the vCPU and the end of QEMU are not kept waiting.
  *
  * A signal that comes before the sleep ends it at once; the guest looks at the lock and
  * comes again. So none is ever lost, and one too many does no harm.
