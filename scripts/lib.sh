@@ -77,3 +77,10 @@ with_lock()
         "$@"
     ) 9> "$lock"
 }
+
+# build_guest_root - builds the guests' root file system in $KRR_BUILD/guest, where
+# it is missing or old; progress on stderr.
+build_guest_root()
+{
+    "$KRR_ROOT/scripts/guest-root" --output "$KRR_BUILD/guest" >&2
+}

@@ -232,14 +232,15 @@ KRR_LOCK_CODE bool krr_lock_queue(struct krr_lock *lock, struct krr_lock_user *u
 /**
  * krr_lock_take - takes the lock; the caller does not own it
  *
- * False: it was given up because krr_lock_over() said so.
+ * *@waited: it was not free, and the caller queued. *@given: as krr_lock_queue() says, and
+ * 0 if it did not queue. False: it was given up because krr_lock_over() said so.
  */
 KRR_LOCK_CODE bool krr_lock_take(struct krr_lock *lock, struct krr_lock_user *user,
-				 __u32 id)
+				 __u32 id, bool *waited, __u64 *given)
 {
-	__u64 given;
-
-	return krr_lock_try(lock, id) || krr_lock_queue(lock, user, id, &given);
+	*given = 0;
+	*waited = !krr_lock_try(lock, id);
+	return !*waited || krr_lock_queue(lock, user, id, given);
 }
 
 /* Is it time to give the lock to the head of @word? */

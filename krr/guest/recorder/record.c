@@ -147,13 +147,13 @@ static __always_inline bool take(struct krr_area *area)
 {
 	struct krr_lock *lock = &krr_device.shared->lock;
 	struct krr_times *times = &area->times;
-	u64 start = krr_lock_clock(), now = start, given = 0;
+	u64 start = krr_lock_clock(), now = start, given;
+	bool waited;
 
-	if (!krr_lock_try(lock, area->vcpu)) {
-		if (!krr_lock_queue(lock, area, area->vcpu, &given))
-			return false;
+	if (!krr_lock_take(lock, area, area->vcpu, &waited, &given))
+		return false;
+	if (waited)
 		now = krr_lock_clock();
-	}
 	area->owner = 1;
 	area->slice = area->last = now;
 	count(times->waited, &times->waited_cycles, now - start);

@@ -54,8 +54,6 @@ typedef struct krr_lock_user {
     pthread_cond_t cond;
     bool woken;
     /* of one take: */
-    bool clocked;               /* it asked the time: so it queued */
-    bool looked;                /* the last thing it did was to ask whether it is over */
     bool counting;
     uint64_t start;             /* the count when all before it had queued */
     /* of all: */
@@ -74,7 +72,7 @@ static uint32_t owner;          /* the same */
 
 static inline bool krr_lock_over(User *user)
 {
-    user->looked = true;
+    (void)user;
     return __atomic_load_n(&over, __ATOMIC_SEQ_CST);
 }
 
@@ -124,7 +122,6 @@ static __u64 krr_lock_clock(void)
 {
     struct timespec now;
 
-    self->clocked = true;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (__u64)now.tv_sec * 1000000000 + (__u64)now.tv_nsec;
 }
@@ -135,7 +132,6 @@ static __u64 krr_lock_clock(void)
  */
 static void krr_lock_pause(void)
 {
-    self->looked = false;
     __atomic_store_n(&self->phase, QUEUED, __ATOMIC_SEQ_CST);
     if (!self->counting) {
         self->counting = true;
@@ -157,11 +153,11 @@ static uint32_t random_below(User *user, uint32_t limit)
     return (uint32_t)(user->random >> 33) % limit;
 }
 
-/* Which way did this thread get the lock? It is the owner. */
-static Path path_of(const User *user)
+/* Which way did the owner get the lock? As krr_lock_take() said. */
+static Path path_of(bool waited, uint64_t given)
 {
-    if (user->clocked) {
-        return user->looked ? TAKEN_BY_HEAD : GRANTED;
+    if (waited) {
+        return given ? GRANTED : TAKEN_BY_HEAD;
     }
     return __atomic_load_n(&the_lock.bypassed, __ATOMIC_RELAXED) ? BARGED : FAST;
 }
@@ -191,15 +187,18 @@ static void count_slices(User *user)
 
 static bool take(User *user)
 {
+    __u64 given;
+    bool waited;
     Path path;
 
-    user->clocked = user->looked = user->counting = false;
+    user->counting = false;
     __atomic_store_n(&user->phase, ENTERING, __ATOMIC_SEQ_CST);
-    if (!krr_lock_take(&the_lock, user, user->id)) {
+    if (!krr_lock_take(&the_lock, user, user->id, &waited, &given)) {
         __atomic_store_n(&user->phase, AWAY, __ATOMIC_SEQ_CST);
         return false;
     }
-    path = path_of(user);
+    check(waited || !given, "given to somebody who did not wait");
+    path = path_of(waited, given);
     __atomic_store_n(&user->phase, AWAY, __ATOMIC_SEQ_CST);
     check(owner == 0, "somebody else owns the lock");
     owner = user->id + 1;
