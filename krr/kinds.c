@@ -144,6 +144,12 @@ static uint64_t variable_size(const struct krr_record *record, KrrPayload payloa
     }
 }
 
+/* Written by a device that no vCPU's access made do so. */
+static bool is_devices_own(const struct krr_record *record)
+{
+    return record->kind == KRR_KIND_DMA && record->vcpu == KRR_DEVICE_GROUP;
+}
+
 const char *krr_record_check(const struct krr_record *record, size_t available, uint32_t vcpus)
 {
     const char *what = NULL;
@@ -167,7 +173,7 @@ const char *krr_record_check(const struct krr_record *record, size_t available, 
     if (record->size < fixed) {
         return "record is too short for its kind";
     }
-    if (record->vcpu >= vcpus) {
+    if (record->vcpu >= vcpus && !is_devices_own(record)) {
         return "no such vCPU";
     }
     fixed += variable_size(record, kind->payload, &what);
@@ -350,8 +356,13 @@ char *krr_record_describe(const struct krr_record *record)
     const KrrKind *kind = krr_kind(record->kind);
     GString *s = g_string_new(NULL);
 
-    g_string_append_printf(s, "%s vcpu %u ordinal %" PRIu64, krr_kind_name(record->kind),
-                           record->vcpu, (uint64_t)record->ordinal);
+    g_string_append(s, krr_kind_name(record->kind));
+    if (is_devices_own(record)) {
+        add_previous(s, record->ordinal);
+    } else {
+        g_string_append_printf(s, " vcpu %u ordinal %" PRIu64, record->vcpu,
+                               (uint64_t)record->ordinal);
+    }
     if (kind) {
         add_payload(s, record, kind->payload);
     }

@@ -81,9 +81,28 @@ static inline bool krr_dma_store(struct MemoryRegion *mr, uint64_t offset,
            krr_record_dma_store(mr, offset, value, size, swap);
 }
 
+/*
+ * A device has mapped @length bytes at @offset of @mr for writing: it gets @copy, which is filled
+ * here. krr_record_unmap() comes before what it has written is written back.
+ */
+void krr_record_map(struct MemoryRegion *mr, uint64_t offset, void *copy, uint64_t length);
+void krr_record_unmap(void *copy);
+
+/* A device that has a pointer into guest memory nevertheless has written there, just now. */
+void krr_record_wrote(const void *memory, uint64_t length);
+static inline void krr_dma_wrote(const void *memory, uint64_t length)
+{
+    if (__builtin_expect(krr_record_mode, 0)) {
+        krr_record_wrote(memory, length);
+    }
+}
+
 /* A thread wants @cpu's thread to leave what it is in: so it must not sleep for the
  * kernel-entry lock. Any thread. */
 void krr_record_kicked(struct CPUState *cpu);
+
+/* @cpu's thread is about to stop @cpu until the main loop lets it go on. */
+void krr_record_parks(struct CPUState *cpu);
 
 /* ---- replay: vCPU scheduler (accel/tcg) ---- */
 

@@ -13,6 +13,10 @@ extern bool krr_replay_mode;
 /* A recording runs right now (record mode only). */
 extern bool krr_record_active;
 
+/* The main loop calls this before it waits (false) and before it runs handlers (true), without
+ * the BQL. NULL when nothing is recorded. */
+extern void (*krr_main_loop)(bool runs);
+
 static inline bool krr_replaying(void)
 {
     return __builtin_expect(krr_replay_mode, 0);

@@ -10,6 +10,7 @@
 #include "hw/krr/krr-pci.h"
 #include "krr-hooks.h"
 #include "record.h"
+#include "record-group.h"
 
 /* ---- silent addresses ---- */
 
@@ -87,7 +88,7 @@ void krr_record_io(CPUState *cpu, unsigned kind, uint64_t address, unsigned size
         .site = size,
         .ordinal = qatomic_read(&area->ordinal),
     };
-    krr_record_append(cpu, &record, &io);
+    krr_record_append(&record, &io);
 }
 
 void krr_record_mmio_read(CPUState *cpu, uint64_t address, unsigned size,
@@ -105,16 +106,36 @@ void krr_record_mmio_write(CPUState *cpu, uint64_t address, unsigned size,
 
 /* ---- exits of KVM ---- */
 
+/* An access that is not the kernel's: what a device writes meanwhile is the group's. */
+static bool enter_group(CPUState *cpu)
+{
+    bool enter = qatomic_read(&krr_record_active) && !krr_record_owner(cpu);
+
+    if (enter) {
+        krr_group_enter();
+    }
+    return enter;
+}
+
+static void leave_group(bool entered)
+{
+    if (entered) {
+        krr_group_leave();
+    }
+}
+
 bool krr_record_kvm_io(CPUState *cpu, uint16_t port, void *data, bool write,
                        unsigned size, uint32_t count)
 {
     uint8_t *p = data;
+    bool entered;
 
     if (write && is_doorbell(port) && size == 4 && count == 1) {
         /* Not by its MemoryRegion: draining the ring must not hold the BQL. */
         krr_record_doorbell(cpu, ldl_le_p(p));
         return true;
     }
+    entered = enter_group(cpu);
     for (uint32_t i = 0; i < count; i++, p += size) {
         if (write) {
             krr_record_io(cpu, KRR_KIND_PORT_WRITE, port, size, ldn_le_p(p, size));
@@ -124,6 +145,7 @@ bool krr_record_kvm_io(CPUState *cpu, uint16_t port, void *data, bool write,
             krr_record_io(cpu, KRR_KIND_PORT_READ, port, size, ldn_le_p(p, size));
         }
     }
+    leave_group(entered);
     return true;
 }
 
@@ -141,6 +163,8 @@ static uint64_t load_bytes(const uint8_t *p, unsigned size)
 bool krr_record_kvm_mmio(CPUState *cpu, uint64_t address, void *data, unsigned size,
                          bool write)
 {
+    bool entered = enter_group(cpu);
+
     if (write) {
         krr_record_io(cpu, KRR_KIND_MMIO_WRITE, address, size, load_bytes(data, size));
     }
@@ -149,5 +173,6 @@ bool krr_record_kvm_mmio(CPUState *cpu, uint64_t address, void *data, unsigned s
     if (!write) {
         krr_record_io(cpu, KRR_KIND_MMIO_READ, address, size, load_bytes(data, size));
     }
+    leave_group(entered);
     return true;
 }

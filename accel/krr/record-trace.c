@@ -17,6 +17,7 @@
 #include "krr/ring.h"
 #include "krr-hooks.h"
 #include "record.h"
+#include "record-group.h"
 #include "record-trace.h"
 #include "record-wait.h"
 
@@ -45,6 +46,11 @@ static struct {
 const struct krr_shared *krr_trace_shared(void)
 {
     return trace.ring.shared;
+}
+
+struct krr_lock *krr_trace_lock(void)
+{
+    return &trace.ring.shared->lock;
 }
 
 uint32_t krr_trace_vcpus(void)
@@ -295,8 +301,7 @@ void krr_trace_make_room(void)
     }
 }
 
-void krr_record_append(CPUState *cpu, const struct krr_record *record,
-                       const void *payload)
+void krr_record_append(const struct krr_record *record, const void *payload)
 {
     GError *err = NULL;
     int done = 0;
@@ -312,7 +317,7 @@ void krr_record_append(CPUState *cpu, const struct krr_record *record,
         done = krr_ring_append(&trace.ring, record, payload, &err);
     }
     if (done <= 0) {
-        krr_record_end(KRR_END_RING, "vCPU %d: %s", cpu->cpu_index,
+        krr_record_end(KRR_END_RING, "%s: %s", krr_kind_name(record->kind),
                        err ? err->message : "no room in the ring after draining it");
         g_clear_error(&err);
     }
@@ -336,6 +341,7 @@ static void *drain_thread(void *opaque)
             continue;
         }
         qemu_mutex_unlock(&trace.lock);
+        krr_wait_look();
         g_usleep(POLL_US);
         qemu_mutex_lock(&trace.lock);
     }
@@ -388,6 +394,7 @@ bool krr_trace_begin(const char *path, int64_t park_time, KrrSnapshotFn snapshot
     trace.begin_time = trace.flush_time = g_get_monotonic_time();
     trace.pause_us = *pause_us = trace.begin_time - park_time;
     qatomic_set(&trace.ring.shared->state, KRR_STATE_ON);
+    krr_group_begin();
     qatomic_set(&krr_record_active, true);
     qemu_cond_signal(&trace.begun);
     return true;

@@ -28,6 +28,8 @@ void krr_trace_init(void);
 /* (Re)initialises shared memory at @bar; no recording may run. */
 void krr_trace_reset(void *bar, uint32_t ring_size, uint32_t vcpus, uint32_t flags);
 const struct krr_shared *krr_trace_shared(void);
+/* The kernel-entry lock, for the device group. */
+struct krr_lock *krr_trace_lock(void);
 uint32_t krr_trace_vcpus(void);
 const struct krr_area *krr_trace_area(uint32_t vcpu);
 

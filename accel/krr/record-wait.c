@@ -17,6 +17,7 @@
 #include "target/i386/krr/cpu-state.h"
 #include "krr-hooks.h"
 #include "record.h"
+#include "record-group.h"
 #include "record-trace.h"
 #include "record-wait.h"
 
@@ -38,33 +39,51 @@ typedef struct Signs {
 } Signs;
 
 static struct {
-    EventNotifier sleep[KRR_MAX_VCPUS];
+    EventNotifier sleep[KRR_MAX_VCPUS], sleep_group;
     uint32_t vcpus;             /* 0: there is no device */
 
-    QEMUTimer *timer;
-    Signs signs;                /* at the last look */
+    int64_t looked;             /* when the signs were last looked at, milliseconds */
+    Signs signs;                /* as they were then */
     int64_t since;              /* when they last changed, milliseconds */
 } waiting;
 
+static EventNotifier *notifier_of(uint32_t vcpu)
+{
+    if (vcpu == KRR_DEVICE_GROUP) {
+        return &waiting.sleep_group;
+    }
+    return vcpu < waiting.vcpus ? &waiting.sleep[vcpu] : NULL;
+}
+
+static bool add_notifier(MemoryRegion *pio, uint32_t vcpu, Error **errp)
+{
+    EventNotifier *notifier = notifier_of(vcpu);
+    int err = event_notifier_init(notifier, 0);
+
+    if (err < 0) {
+        error_setg_errno(errp, -err, "no eventfd for the kernel-entry lock");
+        return false;
+    }
+    memory_region_add_eventfd(pio, KRR_PIO_DOORBELL, 4, true, KRR_BELL_WAKE | vcpu << 8,
+                              notifier);
+    return true;
+}
+
 bool krr_wait_init(MemoryRegion *pio, uint32_t vcpus, Error **errp)
 {
+    waiting.vcpus = vcpus;
     for (uint32_t i = 0; i < vcpus; i++) {
-        int err = event_notifier_init(&waiting.sleep[i], 0);
-
-        if (err < 0) {
-            error_setg_errno(errp, -err, "no eventfd for vCPU %u", i);
+        if (!add_notifier(pio, i, errp)) {
             return false;
         }
-        memory_region_add_eventfd(pio, KRR_PIO_DOORBELL, 4, true, KRR_BELL_WAKE | i << 8,
-                                  &waiting.sleep[i]);
     }
-    waiting.vcpus = vcpus;
-    return true;
+    return add_notifier(pio, KRR_DEVICE_GROUP, errp);
 }
 
 bool krr_wait_owns(const EventNotifier *notifier)
 {
-    return notifier >= waiting.sleep && notifier < waiting.sleep + KRR_MAX_VCPUS;
+    return notifier == &waiting.sleep_group ||
+           (notifier >= waiting.sleep && notifier < waiting.sleep + KRR_MAX_VCPUS);
 }
 
 /* A signal may end a doze early, but not a sleep. */
@@ -96,10 +115,17 @@ void krr_wait_sleep(CPUState *cpu, bool doze)
     }
 }
 
+void krr_wait_sleep_group(bool doze)
+{
+    sleep_on(&waiting.sleep_group, doze);
+}
+
 void krr_wait_wake(uint32_t vcpu)
 {
-    if (vcpu < waiting.vcpus) {
-        event_notifier_set(&waiting.sleep[vcpu]);
+    EventNotifier *notifier = notifier_of(vcpu);
+
+    if (notifier) {
+        event_notifier_set(notifier);
     }
 }
 
@@ -108,6 +134,7 @@ void krr_wait_wake_all(void)
     for (uint32_t i = 0; i < waiting.vcpus; i++) {
         krr_wait_wake(i);
     }
+    krr_wait_wake(KRR_DEVICE_GROUP);
 }
 
 void krr_record_kicked(CPUState *cpu)
@@ -150,26 +177,30 @@ static void end_stalled(CPUState *cpu, run_on_cpu_data data)
                    krr_cpu_rip(cpu));
 }
 
-static void look_again(void *opaque)
+static void look_for_stall(int64_t now)
+{
+    Signs signs = look();
+
+    if (!signs.owner || !same(&signs, &waiting.signs)) {
+        waiting.signs = signs;
+        waiting.since = now;
+    } else if (now - waiting.since >= STALL_MS) {
+        waiting.since = now;
+        async_run_on_cpu(qemu_get_cpu(signs.owner - 1), end_stalled, RUN_ON_CPU_NULL);
+    }
+    /* Whatever the guest does meanwhile: the monitor waits too. */
+    if (krr_group_waits() >= 2 * STALL_MS) {
+        krr_record_end(KRR_END_STALL, "the guest did not let devices have the kernel-entry lock "
+                       "for %d s", 2 * STALL_MS / 1000);
+    }
+}
+
+void krr_wait_look(void)
 {
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
 
-    if (qatomic_read(&krr_record_active)) {
-        Signs signs = look();
-
-        if (!signs.owner || !same(&signs, &waiting.signs)) {
-            waiting.signs = signs;
-            waiting.since = now;
-        } else if (now - waiting.since >= STALL_MS) {
-            waiting.since = now;
-            async_run_on_cpu(qemu_get_cpu(signs.owner - 1), end_stalled, RUN_ON_CPU_NULL);
-        }
+    if (now - waiting.looked >= LOOK_MS || now < waiting.looked) {
+        waiting.looked = now;
+        look_for_stall(now);
     }
-    timer_mod(waiting.timer, now + LOOK_MS);
-}
-
-void krr_wait_watch(void)
-{
-    waiting.timer = timer_new_ms(QEMU_CLOCK_VIRTUAL, look_again, NULL);
-    look_again(NULL);
 }

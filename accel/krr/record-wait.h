@@ -7,7 +7,7 @@
 #include "hw/core/cpu.h"
 #include "qemu/event_notifier.h"
 
-/* Gives each vCPU something to sleep on. @pio: the doorbell's region, from which
+/* Gives each vCPU and the device group something to sleep on. @pio: the doorbell's region, from which
  * KVM rings WAKE without an exit to QEMU. Once, when the device is made. */
 bool krr_wait_init(MemoryRegion *pio, uint32_t vcpus, Error **errp);
 
@@ -18,12 +18,16 @@ bool krr_wait_owns(const EventNotifier *notifier);
  * its thread, with or without the BQL, which is not held meanwhile. */
 void krr_wait_sleep(CPUState *cpu, bool doze);
 
-/* Ends the sleep of a vCPU, or its next one. Any thread; @vcpu may be any number. */
+/* The same for a thread of the device group, without the BQL. */
+void krr_wait_sleep_group(bool doze);
+
+/* Ends the sleep of a vCPU or of KRR_DEVICE_GROUP, or its next one. Any thread; @vcpu may be any
+ * number. */
 void krr_wait_wake(uint32_t vcpu);
 void krr_wait_wake_all(void);
 
-/* Ends the recording when an owner keeps the lock for good while others wait. With
- * the BQL. */
-void krr_wait_watch(void);
+/* Ends the recording when an owner keeps the lock for good while others wait. By the thread
+ * that drains the ring, now and then. */
+void krr_wait_look(void);
 
 #endif

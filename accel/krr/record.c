@@ -31,6 +31,7 @@
 #include "krr/ring.h"
 #include "krr-hooks.h"
 #include "record.h"
+#include "record-group.h"
 #include "record-trace.h"
 #include "record-wait.h"
 
@@ -46,6 +47,7 @@ static struct {
     bool path_used;             /* a trace was written there */
     uint64_t parked;            /* bit per vCPU */
     int64_t park_time;          /* when the first one parked, microseconds */
+    bool ending;                /* atomic: END has been rung */
     QEMUTimer *stop_timer;
     char *error;                /* of status failed */
 } rec;
@@ -124,8 +126,10 @@ static bool write_final_ram(KrrWriter *writer, void *opaque, Error **errp)
     return krr_record_ram(writer, rec.machine, true, errp);
 }
 
-static void end_by_guest_bh(void *opaque)
+/* A vCPU has rung END, and keeps the lock. With the BQL. */
+static void end_by_guest(void)
 {
+    qatomic_set(&rec.ending, false);
     pause_all_vcpus();
     krr_trace_end_by_guest(rec.options->final_ram ? write_final_ram : NULL, NULL);
     resume_all_vcpus();
@@ -227,7 +231,9 @@ static void bell_end(CPUState *cpu)
 
     if (recording()) {
         stop_behind_out(cpu);
-        aio_bh_schedule_oneshot(qemu_get_aio_context(), end_by_guest_bh, NULL);
+        qatomic_set(&rec.ending, true);
+        krr_group_abandon();
+        qemu_notify_event();
     }
 }
 
@@ -483,6 +489,38 @@ void krr_record_reset(void)
                     current_machine->smp.cpus, flags);
 }
 
+/* ---- the main loop ---- */
+
+/* Something stopped the vCPU in the middle of the kernel. */
+void krr_record_parks(CPUState *cpu)
+{
+    if (krr_record_owner(cpu)) {
+        krr_group_abandon();
+        qemu_notify_event();
+    }
+}
+
+/* @runs: it is about to run handlers; else to wait. Without the BQL. */
+static void main_loop(bool runs)
+{
+    if (!runs) {
+        if (krr_group_abandoned()) {
+            /* Unless what it did was to end the recording for a reason of its own. */
+            krr_record_end(KRR_END_QEMU_EXIT, "a vCPU was stopped in the kernel (by a breakpoint, "
+                           "a reset, an error)");
+        }
+        if (runstate_is_running()) {
+            krr_group_leave();      /* else nobody else may get the lock */
+        }
+        return;
+    }
+    krr_group_enter();
+    if (qatomic_read(&rec.ending)) {
+        BQL_LOCK_GUARD();
+        end_by_guest();
+    }
+}
+
 /* ---- set-up ---- */
 
 uint64_t krr_record_shared_size(void)
@@ -511,6 +549,7 @@ void krr_record_configure(const KrrOptions *options, struct QDict *machine_opts,
     }
     rec.machine = g_new0(KrrMachine, 1);
     krr_trace_init();
+    krr_group_init();
     krr_record_defaults(machine_opts, default_vga, cpu_option);
 }
 
@@ -528,7 +567,7 @@ void krr_record_machine_ready(void)
         exit(1);
     }
     rec.stop_timer = timer_new_ms(QEMU_CLOCK_REALTIME, stop_timeout, NULL);
-    krr_wait_watch();
+    krr_main_loop = main_loop;
     qemu_add_exit_notifier(&exit_notifier);
     qemu_add_vm_change_state_handler(run_state_changed, NULL);
 }

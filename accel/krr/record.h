@@ -5,6 +5,7 @@
  *   record.c           a recording from its start to its end
  *   record-trace.c     ring and file
  *   record-wait.c      vCPUs that wait for the kernel-entry lock
+ *   record-group.c     the devices' part in it
  *   record-snapshot.c  what comes before the first record
  *   record-io.c        device accesses of vCPUs
  *   record-dma.c       device writes into guest memory
@@ -45,11 +46,10 @@ void krr_record_ended(void);
 /* ---- record-trace.c: while the guest runs ---- */
 
 /*
- * Appends a record of @cpu, which must own the kernel-entry lock, and waits for
- * room if there is none. By its thread, with or without the BQL.
+ * Appends a record, and waits for room if there is none. By a thread of the owner of the
+ * kernel-entry lock, a vCPU or the device group; with or without the BQL.
  */
-void krr_record_append(CPUState *cpu, const struct krr_record *record,
-                       const void *payload);
+void krr_record_append(const struct krr_record *record, const void *payload);
 
 /* The area of @cpu if it owns the kernel-entry lock in a running recording. */
 struct krr_area *krr_record_owner(CPUState *cpu);

@@ -286,6 +286,20 @@ void krr_replay_diverged(CPUState *cpu, uint64_t rip, const char *format, ...)
         krr_replay_vcpu(cpu)->ordinal, rip, trace, guest);
 }
 
+bool krr_replay_check_previous(CPUState *cpu, uint64_t previous)
+{
+    if (previous == krr_replay->previous) {
+        return true;
+    }
+    krr_replay_diverged(cpu, krr_replay_rip(cpu), "lock last released by vCPU %u at safepoint %"
+                        PRIu64 ", trace: by vCPU %u at safepoint %" PRIu64,
+                        KRR_PREVIOUS_VCPU(krr_replay->previous),
+                        (uint64_t)KRR_PREVIOUS_ORDINAL(krr_replay->previous),
+                        KRR_PREVIOUS_VCPU(previous),
+                        (uint64_t)KRR_PREVIOUS_ORDINAL(previous));
+    return false;
+}
+
 bool krr_replay_at_end(void)
 {
     return krr_replay && krr_replay_over();

@@ -124,6 +124,17 @@ void krr_replay_report(CPUState *cpu);
  * the VM is stopped. The caller frees the result. */
 struct KrrInfo *krr_replay_info(void);
 
+/* Was the lock last released as @previous (KRR_PREVIOUS) says? Else the replay has diverged. */
+bool krr_replay_check_previous(CPUState *cpu, uint64_t previous);
+
+/* ---- replay-dma.c ---- */
+
+/* Applies what devices wrote on behalf of @cpu's present access, which is the next thing in the
+ * trace. */
+void krr_replay_access_dma(CPUState *cpu);
+/* Applies what devices wrote between two slices. @cpu: for messages. False: the session is over. */
+bool krr_replay_group_dma(CPUState *cpu);
+
 /* ---- replay-compare.c ---- */
 
 /*
@@ -170,6 +181,8 @@ typedef void (*KrrPieceFn)(uint32_t range, uint64_t offset, const void *data, si
                            void *opaque);
 bool krr_replay_each_piece(uint64_t address, const void *data, size_t length,
                            KrrPieceFn fn, void *opaque, GError **errp);
+/* Is there memory of the trace's machine at this guest-physical address? */
+bool krr_replay_is_memory(uint64_t address);
 /* Host memory of range @i of the trace's machine. */
 const uint8_t *krr_replay_range_host(uint32_t i);
 /* Calls @fn for each page of guest RAM that is not all zeroes. */

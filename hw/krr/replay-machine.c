@@ -71,10 +71,13 @@ static G_NORETURN void leave(CPUState *cpu)
 static const struct krr_record *next_access(CPUState *cpu, unsigned kind, uint64_t address,
                                             unsigned size, uint64_t value)
 {
-    const struct krr_record *record = krr_replay_peek();
-    const struct krr_io *io = record ? krr_record_payload(record) : NULL;
     bool write = kind == KRR_KIND_MMIO_WRITE;
+    const struct krr_record *record;
+    const struct krr_io *io;
 
+    krr_replay_access_dma(cpu);
+    record = krr_replay_peek();
+    io = record ? krr_record_payload(record) : NULL;
     if (record && record->kind == kind && record->vcpu == cpu->cpu_index &&
         record->ordinal == krr_replay_vcpu(cpu)->ordinal && record->site == size &&
         io->address == address && (!write || io->value == value)) {
@@ -109,6 +112,13 @@ static uint64_t silent_read(CPUState *cpu, uint64_t address, unsigned size)
     leave(cpu);
 }
 
+/* The record of an access is consumed. */
+static void accessed(CPUState *cpu)
+{
+    krr_replay_access_dma(cpu);
+    krr_replay_accessed(cpu);
+}
+
 static uint64_t catch_all_read(void *opaque, hwaddr address, unsigned size)
 {
     CPUState *cpu = executing_vcpu();
@@ -124,7 +134,7 @@ static uint64_t catch_all_read(void *opaque, hwaddr address, unsigned size)
     io = krr_record_payload(next_access(cpu, KRR_KIND_MMIO_READ, address, size, 0));
     value = io->value;
     krr_replay_consume(cpu);
-    krr_replay_accessed(cpu);
+    accessed(cpu);
     return value;
 }
 
@@ -135,7 +145,7 @@ static void catch_all_write(void *opaque, hwaddr address, uint64_t value, unsign
     if (cpu && !is_silent(address)) {
         next_access(cpu, KRR_KIND_MMIO_WRITE, address, size, value);
         krr_replay_consume(cpu);
-        krr_replay_accessed(cpu);
+        accessed(cpu);
     }
 }
 
@@ -236,6 +246,13 @@ static void create_memory(KrrReplayMachine *krr)
         error_report("krr: %s: %s", krr_replay->options->path, gerr->message);
         exit(1);
     }
+}
+
+bool krr_replay_is_memory(uint64_t address)
+{
+    uint64_t available;
+
+    return find_range(address, &available) >= 0;
 }
 
 const uint8_t *krr_replay_range_host(uint32_t i)

@@ -27,7 +27,7 @@
 #define _LINUX_KRR_H
 
 #define KRR_ABI_MAGIC		0x3152524b	/* "KRR1", little endian */
-#define KRR_ABI_VERSION		3
+#define KRR_ABI_VERSION		4
 
 #define KRR_PCI_VENDOR_ID	0x1234
 #define KRR_PCI_DEVICE_ID	0x4b52
@@ -36,6 +36,8 @@
 
 /* Upper bound of the ABI and the trace format, not of one release's support. */
 #define KRR_MAX_VCPUS		64
+/* Participant of the kernel-entry lock for the devices in QEMU, and the vCPU of their records. */
+#define KRR_DEVICE_GROUP	KRR_MAX_VCPUS
 #define KRR_AREA_SIZE		0x4000
 #define KRR_RING_MIN		0x10000
 #define KRR_RING_MAX		0x40000000
@@ -84,6 +86,9 @@
 #define KRR_KIND_PORT_WRITE	49	/* struct krr_io */
 #define KRR_KIND_MMIO_READ	50	/* struct krr_io */
 #define KRR_KIND_MMIO_WRITE	51	/* struct krr_io */
+/* A device wrote guest memory: behind the PORT_WRITE or MMIO_WRITE, or before the PORT_READ or
+ * MMIO_READ that made it do so; or between two slices, then vcpu is KRR_DEVICE_GROUP and
+ * ordinal KRR_PREVIOUS() of the slice before. */
 #define KRR_KIND_DMA		52	/* struct krr_dma */
 
 /* Hooks that write no record or one of several kinds. */
@@ -108,7 +113,7 @@
 #define KRR_BELL_END		3	/* the END record is in the ring; returns when it is in the file */
 #define KRR_BELL_BROKEN		4	/* recorder found an error, argument = KRR_END_*; recording ends */
 #define KRR_BELL_WAIT		5	/* sleep until the next wake of this vCPU; may return early */
-#define KRR_BELL_WAKE		6	/* ends the sleep of vCPU argument, or its next one */
+#define KRR_BELL_WAKE		6	/* ends the sleep of vCPU (or device group) argument, or its next one */
 #define KRR_BELL_REFUSE		7	/* guest cannot start, argument = KRR_REFUSE_* */
 #define KRR_BELL_DOZE		8	/* the same as WAIT, for 0.1 milliseconds at most */
 
@@ -365,9 +370,9 @@ struct krr_io {
 };
 
 struct krr_dma {
-	__u64 address;		/* guest-physical */
-	__u32 length;
-	__u32 left;
+	__u64 address;		/* guest-physical, of this record's first byte */
+	__u32 length;		/* bytes in this record */
+	__u32 left;		/* bytes of the same write in the records to come */
 	__u8  data[];
 };
 

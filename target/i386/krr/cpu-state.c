@@ -3,10 +3,12 @@
 #include "qemu/error-report.h"
 #include "cpu.h"
 #include "cpu-internal.h"
+#include <linux/kvm.h>
 #include "exec/cputlb.h"
 #include "hw/core/cpu.h"
 #include "hw/i386/apic.h"
 #include "system/hw_accel.h"
+#include "system/kvm.h"
 #include "system/tcg.h"
 #include "cpu-state.h"
 #include "krr-cpu.h"
@@ -270,6 +272,20 @@ bool krr_cpu_state_load(CPUState *cs, const KrrCpuState *state, Error **errp)
 uint64_t krr_cpu_rip(CPUState *cs)
 {
     return cpu_env(cs)->eip;
+}
+
+uint64_t krr_cpu_tsc(CPUState *cs)
+{
+    CPUX86State *env = cpu_env(cs);
+
+    if (kvm_enabled()) {
+        g_autofree struct kvm_msrs *msrs = g_malloc0(sizeof(*msrs) + sizeof(msrs->entries[0]));
+
+        msrs->nmsrs = 1;
+        msrs->entries[0].index = MSR_IA32_TSC;
+        return kvm_vcpu_ioctl(cs, KVM_GET_MSRS, msrs) == 1 ? msrs->entries[0].data : 0;
+    }
+    return cpu_get_tsc(env) + env->tsc_offset;
 }
 
 /* ---- model ---- */

@@ -26,6 +26,9 @@ void krr_cpu_describe(CPUState *cs, KrrMachine *machine);
 /* Gives a "base" CPU the model that @machine describes; before realize. */
 void krr_cpu_configure(struct ArchCPU *cpu, const KrrMachine *machine);
 
+/* The time stamp counter of a stopped vCPU, now. */
+uint64_t krr_cpu_tsc(CPUState *cs);
+
 /* Where a vCPU is, as last known to QEMU: for messages. */
 uint64_t krr_cpu_rip(CPUState *cs);
 

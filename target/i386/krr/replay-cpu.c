@@ -138,7 +138,7 @@ KrrNext krr_replay_schedule(CPUState *cpu)
         vcpu->place = KRR_PLACE_USER;
     }
     if (is_waiting(vcpu->place)) {
-        record = krr_replay_peek();
+        record = krr_replay_group_dma(cpu) ? krr_replay_peek() : NULL;
         if (!record) {
             return KRR_NEXT_SWITCH;
         }

@@ -31,21 +31,6 @@ void krr_load_rflags(CPUX86State *env, uint64_t rflags)
                     VM_MASK | AC_MASK | VIF_MASK | VIP_MASK | ID_MASK);
 }
 
-bool krr_check_previous(CPUX86State *env, uint64_t previous)
-{
-    if (previous == krr_replay->previous) {
-        return true;
-    }
-    krr_replay_diverged(env_cpu(env), env->eip,
-                        "lock last released by vCPU %u at safepoint %" PRIu64
-                        ", trace: by vCPU %u at safepoint %" PRIu64,
-                        KRR_PREVIOUS_VCPU(krr_replay->previous),
-                        (uint64_t)KRR_PREVIOUS_ORDINAL(krr_replay->previous),
-                        KRR_PREVIOUS_VCPU(previous),
-                        (uint64_t)KRR_PREVIOUS_ORDINAL(previous));
-    return false;
-}
-
 /* ---- injection ---- */
 
 /* Delivers through the IDT. #BP, #OF and INT 80h are software interrupts: no
@@ -117,7 +102,7 @@ void krr_inject_entry(CPUX86State *env, const struct krr_record *record)
     const uint64_t *words = vcpu->entry;
     uint32_t vector = entry->vector;
 
-    if (!krr_check_previous(env, entry->previous)) {
+    if (!krr_replay_check_previous(env_cpu(env), entry->previous)) {
         return;
     }
     update_image(vcpu, entry);
@@ -139,7 +124,7 @@ void krr_inject_wake(CPUX86State *env, const struct krr_record *record)
 {
     const struct krr_trap *trap = krr_record_payload(record);
 
-    if (!krr_check_previous(env, trap->previous)) {
+    if (!krr_replay_check_previous(env_cpu(env), trap->previous)) {
         return;
     }
     krr_env_vcpu(env)->place = KRR_PLACE_ENTERING;
@@ -239,7 +224,7 @@ static bool compare_entry(CPUX86State *env, const struct krr_record *record, uin
 
     if (vcpu->place != KRR_PLACE_ENTERING) {
         /* Not injected: a fault on the way out of the kernel (IRET). */
-        if (!krr_check_previous(env, entry->previous)) {
+        if (!krr_replay_check_previous(env_cpu(env), entry->previous)) {
             return false;
         }
         update_image(vcpu, entry);

@@ -178,7 +178,7 @@ static void resume(CPUX86State *env, const struct krr_record *record)
 {
     const struct krr_resume *payload = krr_record_payload(record);
 
-    if (krr_check_previous(env, payload->previous)) {
+    if (krr_replay_check_previous(env_cpu(env), payload->previous)) {
         krr_env_vcpu(env)->place = KRR_PLACE_KERNEL;
         krr_replay_consume(env_cpu(env));
     }
@@ -212,8 +212,8 @@ void krr_safepoint_resume(CPUX86State *env, const struct krr_record *record)
 }
 
 /*
- * The next record is another vCPU's, so that takes the lock after @env's has given it
- * up without a record. Is that still to come?
+ * The next record is another vCPU's or the device group's, so that takes the lock after @env's has
+ * given it up without a record. Is that still to come?
  */
 static bool release_is_ahead(CPUX86State *env, const struct krr_record *record)
 {
@@ -229,6 +229,9 @@ static bool release_is_ahead(CPUX86State *env, const struct krr_record *record)
         break;
     case KRR_KIND_RESUME:
         previous = ((const struct krr_resume *)payload)->previous;
+        break;
+    case KRR_KIND_DMA:
+        previous = record->ordinal;
         break;
     default:
         return false;

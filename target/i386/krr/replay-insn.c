@@ -96,10 +96,13 @@ bool krr_replay_wrmsr(CPUX86State *env, uintptr_t ra)
 static uint64_t port_access(CPUX86State *env, unsigned kind, uint32_t port, unsigned size,
                             uint64_t write_value, uintptr_t ra)
 {
-    const struct krr_record *record = krr_replay_peek_own(env);
-    const struct krr_io *io = record ? krr_record_payload(record) : NULL;
+    const struct krr_record *record;
+    const struct krr_io *io;
     uint64_t value;
 
+    krr_replay_access_dma(env_cpu(env));
+    record = krr_replay_peek_own(env);
+    io = record ? krr_record_payload(record) : NULL;
     if (krr_replay_over()) {
         krr_replay_leave(env, ra);
     }
@@ -119,6 +122,7 @@ static uint64_t port_access(CPUX86State *env, unsigned kind, uint32_t port, unsi
     }
     value = io->value;
     krr_replay_consume(env_cpu(env));
+    krr_replay_access_dma(env_cpu(env));
     krr_arm_fault(env);
     return value;
 }

@@ -47,9 +47,6 @@ void krr_entry_hook_again(CPUX86State *env);
 /* @env handed the lock over at a safepoint and gets it back. */
 void krr_safepoint_resume(CPUX86State *env, const struct krr_record *record);
 
-/* Checks who owned the lock before; ends the session when it was another. */
-bool krr_check_previous(CPUX86State *env, uint64_t previous);
-
 /* True if the instruction at kernel address @rip is a REP of a string instruction. */
 bool krr_is_string_repeat(CPUX86State *env, uint64_t rip, uintptr_t ra);
 
