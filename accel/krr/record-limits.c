@@ -66,9 +66,6 @@ void krr_record_defaults(QDict *machine_opts, int *default_vga,
             "code in system management mode would run unseen by the recorder");
     require(machine_opts, "vmport", "off",
             "it changes registers of the guest in ways that are not recorded");
-    if (type && (g_str_equal(type, "q35") || g_str_has_prefix(type, "pc-q35"))) {
-        require(machine_opts, "sata", "off", "AHCI writes guest memory unseen");
-    }
     if (!qdict_haskey(machine_opts, "hpet")) {
         qdict_put_str(machine_opts, "hpet", "off");     /* slow, each read a record */
     }
@@ -97,7 +94,7 @@ static const char *const recordable[] = {
     "isa-debugcon", "isa-debug-exit", "pvpanic*", "kvmclock", "vmgenid", "vmcoreinfo",
     "pci-testdev",
     /* storage */
-    "isa-fdc", "floppy", "ide-hd", "ide-cd", "nvme", "nvme-ns", "nvme-subsys", "scsi-hd",
+    "isa-fdc", "floppy", "ide-hd", "ide-cd", "ich9-ahci", "nvme", "nvme-ns", "nvme-subsys", "scsi-hd",
     "scsi-cd", "scsi-block", "scsi-generic", "virtio-blk-*", "virtio-scsi-*",
     /* network and the rest */
     "e1000*", "virtio-net-*", "virtio-serial-*", "virtconsole", "virtserialport",
