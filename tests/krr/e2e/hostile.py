@@ -20,6 +20,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import gdb as gdb_tests
 import vm
 from tap import Report
 from vm import expect
@@ -322,12 +323,22 @@ class Monitor:
                 return answer['return']
 
 
+# Processes on all vCPUs, and a disk that is read all the time.
+STORM = '''
+while dd if=/dev/vda of=/dev/null bs=64k 2>/dev/null; do echo 3 >/proc/sys/vm/drop_caches; done &
+for i in 1 2 3; do /krr/smp_storm; done
+kill $!
+'''
+
+
 def stopped_and_continued(folder):
-    """A virtual machine that is stopped while its vCPUs wait for each other's locks."""
-    trace, path = folder / 'stopped.krr', folder / 'qmp'
+    """A virtual machine that is stopped while its vCPUs wait for each other's locks, and for a
+    disk."""
+    trace, path, image = folder / 'stopped.krr', folder / 'qmp', folder / 'disk.img'
+    image.write_bytes(random.randbytes(8 << 20))
     arguments = vm.record_arguments(
-        trace, ['sh', '-c', 'for i in 1 2 3; do /krr/smp_storm; done'], 'tcg',
-        ['--root', folder / 'root', '--smp', '4', '--qemu-option', '-qmp',
+        trace, ['sh', '-c', STORM], 'tcg',
+        ['--root', folder / 'root', '--smp', '4', '--disk', image, '--qemu-option', '-qmp',
          '--qemu-option', f'unix:{path},server=on,wait=off'])
     with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -349,6 +360,29 @@ def stopped_and_continued(folder):
     expect(process.returncode == 0,
            f'krr-vm ended with {process.returncode}: {err.decode(errors="replace")}')
     vm.check_replays(trace)
+
+
+def stopped_in_kernel(folder):
+    """A debugger that stops the recorded guest in its kernel: there is no way to go on."""
+    trace = folder / 'breakpoint.krr'
+    port = gdb_tests.free_port()
+    arguments = vm.record_arguments(
+        trace, ['sh', '-c', 'sleep 3; hostname other; echo went on'], 'tcg',
+        ['--root', folder / 'root', '--append', 'nokaslr', '--qemu-option', '-gdb',
+         '--qemu-option', f'tcp:127.0.0.1:{port}'])
+    with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        # In the kernel's own mode: gdb cannot follow a change of mode.
+        vm.wait_until(lambda: trace.exists() and trace.stat().st_size, 60, 'the recording')
+        debugger = vm.run(['gdb', '-nx', '-batch', '-ex', f'target remote 127.0.0.1:{port}',
+                           '-ex', 'hbreak __x64_sys_sethostname', '-ex', 'continue',
+                           gdb_tests.VMLINUX], timeout=120)
+        err = process.communicate(timeout=vm.TIMEOUT)[1].decode(errors='replace')
+    expect(b'Breakpoint 1, __x64_sys_sethostname' in debugger.out, f'gdb: {debugger.text()}')
+    expect(process.returncode == vm.RECORDING_FAILED and 'stopped in the kernel' in err,
+           f'krr-vm ended with {process.returncode}: {err}')
+    replayed = vm.replay(trace)
+    expect(replayed.status == 0, f'the replay ended with {replayed.text()}')
 
 
 def refused_options(folder, good):
@@ -376,7 +410,11 @@ def refused_options(folder, good):
         expect_error(vm.qemu(*options, timeout=30), ' '.join(options), pattern)
     expect(not trace.exists() or trace.stat().st_size == 0 or
            vm.tool('verify', trace).status != 0, 'a refused recording left a valid trace')
-    recording_fails('tcg', 'DMA', ['--disk', '/dev/null'], trace=trace)
+    recording_fails('tcg', 'cannot read disk image', ['--disk', 'nvme:/missing'], trace=trace)
+    recording_fails('tcg', 'VGA.*cannot be recorded', ['--qemu-option', '-device', '--qemu-option',
+                                                  'VGA'], trace=trace)
+    recording_fails('tcg', 'iothread', ['--qemu-option', '-object', '--qemu-option',
+                                        'iothread,id=other'], trace=trace)
     result = vm.record(trace, ['true'], 'tcg', ['--smp', 'many'])
     expect(result.status == 64, f'--smp many: expected status 64, got {result.text()}')
 
@@ -482,6 +520,7 @@ def main():
                 report.skip('disk full', 'the writer is the same under tcg, which is tested')
             else:
                 report.check('stopped and continued', stopped_and_continued, folder)
+                report.check('stopped in the kernel', stopped_in_kernel, folder)
                 report.check('disk full', disk_full, folder, accel, good)
             report.check('kill -9 of QEMU', killed_qemu, folder, accel)
             if accel == 'lab':

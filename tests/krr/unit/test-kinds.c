@@ -96,6 +96,21 @@ static void vcpus_that_do_not_exist_are_refused(void **state)
     assert_null(krr_record_check(&any.record, sizeof(any), 2));
 }
 
+static void only_dma_may_be_the_device_groups(void **state)
+{
+    AnyRecord any;
+
+    (void)state;
+    make_record(&any, KRR_KIND_TSC, NUMBER);
+    any.record.vcpu = KRR_DEVICE_GROUP;
+    assert_string_equal(krr_record_check(&any.record, sizeof(any), KRR_MAX_VCPUS), "no such vCPU");
+    make_record(&any, KRR_KIND_DMA, NUMBER);
+    any.record.vcpu = KRR_DEVICE_GROUP;
+    assert_null(krr_record_check(&any.record, sizeof(any), 1));
+    any.record.vcpu = KRR_DEVICE_GROUP + 1;
+    assert_string_equal(krr_record_check(&any.record, sizeof(any), KRR_MAX_VCPUS), "no such vCPU");
+}
+
 static void entries_with_impossible_words_are_refused(void **state)
 {
     AnyRecord any;
@@ -206,6 +221,20 @@ static void description_names_kind_place_and_contents(void **state)
     make_port_write(&any, 0x3f8, 1, 'x');
     text = krr_record_describe(&any.record);
     assert_string_equal(text, "port-write vcpu 0 ordinal 0 address 0x3f8 size 1 value 0x78");
+    g_free(text);
+}
+
+static void dma_description_names_the_slice_before(void **state)
+{
+    AnyRecord any;
+    char *text;
+
+    (void)state;
+    make_record(&any, KRR_KIND_DMA, 2);
+    any.record.vcpu = KRR_DEVICE_GROUP;
+    any.record.ordinal = KRR_PREVIOUS(3, 77);
+    text = krr_record_describe(&any.record);
+    assert_ptr_equal(strstr(text, "dma previous vcpu 3 ordinal 77 to 0x2 length 2 data"), text);
     g_free(text);
 }
 
@@ -386,6 +415,7 @@ int main(void)
         cmocka_unit_test(cut_off_records_are_refused),
         cmocka_unit_test(every_wrong_size_is_refused),
         cmocka_unit_test(vcpus_that_do_not_exist_are_refused),
+        cmocka_unit_test(only_dma_may_be_the_device_groups),
         cmocka_unit_test(entries_with_impossible_words_are_refused),
         cmocka_unit_test(traps_know_256_vectors),
         cmocka_unit_test(lengths_that_overflow_are_refused),
@@ -393,6 +423,7 @@ int main(void)
         cmocka_unit_test(device_accesses_have_sizes_of_1_2_4_8),
         cmocka_unit_test(random_records_never_crash),
         cmocka_unit_test(description_names_kind_place_and_contents),
+        cmocka_unit_test(dma_description_names_the_slice_before),
         cmocka_unit_test(entry_description_lists_changed_words),
         cmocka_unit_test(description_of_text_is_safe_for_a_terminal),
         cmocka_unit_test(console_bytes_are_what_goes_to_the_uart),

@@ -1,0 +1,166 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Records guests that work with devices, checks their data, and replays each recording twice."""
+
+import argparse
+import hashlib
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import vm
+from tap import Report
+
+# Bus for krr-vm --disk and the block device that the guest sees.
+DISKS = {'virtio': '/dev/vda', 'scsi': '/dev/sda', 'nvme': '/dev/nvme0n1', 'ide': '/dev/sda',
+         'ahci': '/dev/sda'}
+DISK_SIZE = 32 << 20
+FILE_SIZES = (0, 1, 4095, 4096, 70001, 1 << 20)
+
+
+def disk_image(folder):
+    """An ext4 image with files and their checksums; made once."""
+    image = Path(folder) / 'disk.img'
+    if image.exists():
+        return image
+    content = Path(folder) / 'disk'
+    (content / 'files').mkdir(parents=True)
+    source = random.Random(1)
+    with (content / 'sums').open('w') as sums:
+        for number, size in enumerate(FILE_SIZES):
+            data = source.randbytes(size)
+            (content / 'files' / f'{number}').write_bytes(data)
+            sums.write(f'{hashlib.sha256(data).hexdigest()}  files/{number}\n')
+    with image.open('wb') as file:
+        file.truncate(DISK_SIZE)
+    made = vm.run(['mkfs.ext4', '-q', '-d', content, image],
+                  env={'PATH': '/usr/sbin:/sbin:/usr/bin:/bin'})
+    vm.expect(made.status == 0, f'mkfs.ext4: {made.text()}')
+    return image
+
+
+def copy_of(image, name):
+    """A copy that a guest may write."""
+    copy = image.with_name(f'{name}.img')
+    copy.write_bytes(image.read_bytes())
+    return copy
+
+
+def disk(bus, work):
+    """A file system on a disk of this kind: command and options."""
+    copy = copy_of(disk_image(work.folder), bus)
+    return ['disk', DISKS[bus]], ['--disk', f'{bus}:{copy}']
+
+
+def qcow2_disk(_, work):
+    """The same in an image of another format."""
+    image = work.folder / 'disk.qcow2'
+    made = vm.run([vm.BUILD / 'qemu' / 'qemu-img', 'convert', '-O', 'qcow2',
+                   disk_image(work.folder), image])
+    vm.expect(made.status == 0, f'qemu-img: {made.text()}')
+    return ['disk', DISKS['virtio']], ['--disk', image]
+
+
+def host_side(options, work):
+    """The same with another way to read and write the image."""
+    copy = copy_of(disk_image(work.folder), 'host')
+    return ['disk', DISKS['virtio']], qemu_options(
+        '-drive', f'if=virtio,format=raw,file={work.there(copy)},{options}')
+
+
+def qemu_options(*options):
+    """Options of QEMU as options of krr-vm."""
+    return [word for option in options for word in ('--qemu-option', option)]
+
+
+# Sends back what it gets; the first line says how many bytes that is.
+ECHO = "sh -c 'read -r n; head -c $n'"
+
+
+def network(model, _work):
+    """A network card of this model, and QEMU's user-mode network."""
+    return ['network'], qemu_options(
+        '-netdev', f'user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:7-cmd:{ECHO}',
+        '-device', f'{model},netdev=net,romfile=')
+
+
+def serial_ports(_, work):
+    """Two virtio serial ports, which are connected to each other."""
+    name = f'path={work.folder.name},abstract=on'
+    return ['serial_ports'], qemu_options(
+        '-chardev', f'socket,id=one,server=on,wait=off,{name}',
+        '-chardev', f'socket,id=two,{name}', '-device', 'virtio-serial-pci',
+        '-device', 'virtserialport,nr=1,chardev=one', '-device', 'virtserialport,nr=2,chardev=two')
+
+
+def random_device(_, _work):
+    """A device that makes random numbers."""
+    return ['random_device'], qemu_options('-device', 'virtio-rng-pci')
+
+
+def shared_folder(_, work):
+    """A folder of this machine."""
+    disk_image(work.folder)
+    return ['shared_folder'], ['--share', work.folder / 'disk']
+
+
+TESTS = {
+    **{f'disk on {bus}': (disk, bus) for bus in DISKS},
+    'disk in a qcow2 image': (qcow2_disk, None),
+    'disk by native AIO': (host_side, 'aio=native,cache=none'),
+    'disk by io_uring': (host_side, 'aio=io_uring'),
+    **{f'network with {model}': (network, model) for model in ('virtio-net-pci', 'e1000')},
+    'virtio serial ports': (serial_ports, None),
+    'virtio random numbers': (random_device, None),
+    'virtio 9p folder': (shared_folder, None),
+}
+
+
+@dataclass
+class Work:
+    """Where and how the tests record."""
+    folder: Path
+    accel: str
+
+    def there(self, path):
+        """The name of a file of the folder where QEMU runs."""
+        return f'/share/{path.name}' if self.accel == 'lab' else path
+
+
+def check(name, work, options):
+    """Records, replays, and removes the trace if all is well."""
+    function, argument = TESTS[name]
+    (case, *arguments), more = function(argument, work)
+    trace = work.folder / f'{name.replace(" ", "-")}.krr'
+    result = vm.record(trace, [f'/krr/cases/{case}', *arguments], work.accel,
+                       [*options, *more, '--krr-option', 'final-ram=on'])
+    vm.expect(result.status == 0, f'recording: {result.text()}\n'
+              + result.out.decode(errors='replace')[-1500:])
+    vm.check_replays(trace)
+    trace.unlink()
+
+
+def main():
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
+    parser.add_argument('--smp', type=int, default=1, metavar='N')
+    parser.add_argument('--times', type=int, default=1, metavar='N')
+    parser.add_argument('--only', action='append', choices=list(TESTS))
+    arguments = parser.parse_args()
+    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    report = Report()
+    with vm.work_folder(f'devices-{accel}') as folder, vm.session(accel, folder):
+        options = ['--root', vm.guest_root(folder), '--smp', str(arguments.smp)]
+        for turn in range(arguments.times):
+            for name in arguments.only or TESTS:
+                good = report.check(f'{name} at {arguments.smp} vCPUs under {accel}, {turn + 1}',
+                                    check, name, Work(folder, accel), options)
+                if not good:
+                    (folder / 'device.failed').touch()
+    return report.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
