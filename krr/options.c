@@ -108,6 +108,30 @@ static bool set_progress(KrrOptions *options, const char *name, const char *valu
     return parse_bool(name, value, &options->progress, errp);
 }
 
+static bool set_noise(KrrOptions *options, const char *name, const char *value, GError **errp)
+{
+    static const struct { const char *name; unsigned kinds; } known[] = {
+        { "flags", KRR_NOISE_FLAGS }, { "faults", KRR_NOISE_FAULTS },
+        { "accessed", KRR_NOISE_ACCESSED }, { "evict", KRR_NOISE_EVICT },
+        { "xinuse", KRR_NOISE_XINUSE }, { "all", KRR_NOISE_ALL },
+    };
+    g_auto(GStrv) kinds = g_strsplit(*value ? value : " ", "+", -1);
+
+    for (char **kind = kinds; *kind; kind++) {
+        unsigned i = 0;
+
+        while (i < G_N_ELEMENTS(known) && strcmp(known[i].name, *kind)) {
+            i++;
+        }
+        if (i == G_N_ELEMENTS(known)) {
+            return bad(errp, "%s=%s: allowed are flags, faults, accessed, evict, xinuse with '+' "
+                       "between them, and all", name, value);
+        }
+        options->noise |= known[i].kinds;
+    }
+    return true;
+}
+
 static const Option table[] = {
     { "record", KRR_MODE_RECORD, set_path },
     { "replay", KRR_MODE_REPLAY, set_path },
@@ -116,6 +140,7 @@ static const Option table[] = {
     { "final-ram", KRR_MODE_RECORD, set_final_ram },
     { "exit", KRR_MODE_REPLAY, set_exit },
     { "progress", KRR_MODE_REPLAY, set_progress },
+    { "noise", KRR_MODE_NONE, set_noise },
 };
 
 static int find_option(const char *name, size_t length)
@@ -153,7 +178,7 @@ static bool parse_item(KrrOptions *options, const char *item, unsigned *seen, GE
 
     if (i < 0) {
         return bad(errp, "unknown option '%.*s'; allowed are record, start, ring, final-ram or "
-                   "replay, exit, progress%s", (int)length, item,
+                   "replay, exit, progress or noise%s", (int)length, item,
                    options->path ? " (a comma in a file name is written twice)" : "");
     }
     if (!equals) {
@@ -168,11 +193,14 @@ static bool parse_item(KrrOptions *options, const char *item, unsigned *seen, GE
 
 static bool check_modes(const KrrOptions *options, unsigned seen, GError **errp)
 {
-    if (options->mode == KRR_MODE_NONE) {
+    if (options->mode == KRR_MODE_NONE && !options->noise) {
         return bad(errp, "record=FILE or replay=FILE is missing");
     }
+    if (options->mode == KRR_MODE_REPLAY && options->noise) {
+        return bad(errp, "a replay is without 'noise'");
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {
-        if ((seen >> i & 1) && table[i].mode != options->mode) {
+        if ((seen >> i & 1) && table[i].mode != KRR_MODE_NONE && table[i].mode != options->mode) {
             return bad(errp, "option '%s' only goes with '%s'", table[i].name,
                        table[i].mode == KRR_MODE_RECORD ? "record" : "replay");
         }
@@ -223,5 +251,8 @@ const char *krr_options_help(void)
            "                replay FILE; machine, memory and CPUs come from it\n"
            "                exit=on         leave at the end of the trace (default: stop there)\n"
            "                progress=on|off show progress (default: on a terminal)\n"
+           "-krr noise=KINDS[,record=...]\n"
+           "                for tests: the emulator uses freedoms that the architecture gives to a CPU;\n"
+           "                KINDS: flags, faults, accessed, evict, xinuse with '+' between, or all\n"
            "                a comma in FILE is written twice\n";
 }

@@ -13,6 +13,10 @@ extern bool krr_replay_mode;
 /* A recording runs right now (record mode only). */
 extern bool krr_record_active;
 
+/* KRR_NOISE_* of krr/options.h: what the emulated CPU does for noise; constant after the command
+ * line is parsed. */
+extern unsigned krr_noise;
+
 /* The main loop calls this before it waits (false) and before it runs handlers (true), without
  * the BQL. NULL when nothing is recorded. */
 extern void (*krr_main_loop)(bool runs);

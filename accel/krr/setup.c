@@ -10,6 +10,7 @@
 bool krr_record_mode;
 bool krr_replay_mode;
 bool krr_record_active;
+unsigned krr_noise;
 
 /* NULL without -krr; lives as long as QEMU. */
 static KrrOptions *options;
@@ -29,6 +30,7 @@ void krr_option(const char *arg)
     }
     krr_record_mode = options->mode == KRR_MODE_RECORD;
     krr_replay_mode = options->mode == KRR_MODE_REPLAY;
+    krr_noise = options->noise;
 }
 
 void krr_configure(struct QDict *machine_opts, int *has_defaults, int *default_vga,

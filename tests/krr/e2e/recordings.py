@@ -120,16 +120,20 @@ def main():
     parser.add_argument('--only', action='append', help='only this case; may be repeated')
     parser.add_argument('--lab-cpus', type=int, default=2, metavar='N',
                         help='CPUs of the emulated host (default 2)')
+    parser.add_argument('--noise', metavar='KINDS',
+                        help='what the emulated CPUs do for noise (QEMU: -krr noise=), e.g. all')
     arguments = parser.parse_args()
     if len(arguments.times) == 1:
         arguments.times *= len(arguments.smp)
     if len(arguments.times) != len(arguments.smp):
         parser.error('--times: one number, or as many as --smp has')
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    if arguments.noise and accel == 'kvm':
+        parser.error('--noise: only emulated CPUs make it')
     report = Report()
     with vm.work_folder(f'recordings-{accel}') as folder:
         root = vm.guest_root(folder)
-        with vm.session(accel, folder, arguments.lab_cpus), \
+        with vm.session(accel, folder, arguments.lab_cpus, arguments.noise), \
                 concurrent.futures.ThreadPoolExecutor(1) as replays:
             for smp, times in zip(arguments.smp, arguments.times):
                 for turn, (name, command, status) in selection(arguments, smp, times):
@@ -139,6 +143,8 @@ def main():
                     # Once for each case, memory at the end is compared as well.
                     if turn == 1:
                         options += ['--krr-option', 'final-ram=on']
+                    if arguments.noise and accel == 'tcg':
+                        options += ['--krr-option', f'noise={arguments.noise}']
                     recording = outcome(record_one, trace, command, status, accel, options)
                     replays.submit(replay_one, report, title(name, accel, smp, turn), trace,
                                    recording)

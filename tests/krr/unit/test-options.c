@@ -112,6 +112,28 @@ static void missing_mode_is_refused(void **state)
     refuse("", "unknown option ''");
 }
 
+static void noise_is_parsed(void **state)
+{
+    GError *error = NULL;
+    KrrOptions *o = krr_options_parse("noise=flags+evict", &error);
+
+    (void)state;
+    assert_null(error);
+    assert_int_equal(o->mode, KRR_MODE_NONE);
+    assert_int_equal(o->noise, KRR_NOISE_FLAGS | KRR_NOISE_EVICT);
+    krr_options_free(o);
+    o = krr_options_parse("record=a,noise=all", &error);
+    assert_null(error);
+    assert_int_equal(o->mode, KRR_MODE_RECORD);
+    assert_int_equal(o->noise, KRR_NOISE_ALL);
+    krr_options_free(o);
+    refuse("noise=", "allowed are flags, faults, accessed, evict, xinuse");
+    refuse("noise=flags+", "allowed are flags");
+    refuse("noise=loud", "allowed are flags");
+    refuse("replay=a,noise=all", "a replay is without 'noise'");
+    refuse("noise=all,start=boot", "'start' only goes with 'record'");
+}
+
 static void missing_values_are_refused(void **state)
 {
     (void)state;
@@ -160,6 +182,7 @@ static void random_arguments_never_crash(void **state)
 {
     static const char *const parts[] = {
         "record", "replay", "start", "ring", "final-ram", "exit", "progress", "=", ",", ",,", "on",
+        "noise", "all", "+",
         "boot", "2M", "x", "", "\xff", "%s%n",
     };
     uint64_t random = 6;
@@ -175,7 +198,7 @@ static void random_arguments_never_crash(void **state)
         }
         o = krr_options_parse(s->str, &error);
         assert_true((o == NULL) == (error != NULL));
-        assert_true(!o || (o->mode != KRR_MODE_NONE && *o->path));
+        assert_true(!o || (o->mode == KRR_MODE_NONE ? o->noise != 0 : *o->path != 0));
         g_clear_error(&error);
         krr_options_free(o);
         g_string_free(s, TRUE);
@@ -186,6 +209,7 @@ static void help_names_every_option(void **state)
 {
     static const char *const names[] = {
         "record=", "replay=", "start=", "ring=", "final-ram=", "exit=", "progress=",
+        "noise=",
     };
 
     (void)state;
@@ -204,6 +228,7 @@ int main(void)
         cmocka_unit_test(ring_sizes_have_units),
         cmocka_unit_test(bad_ring_sizes_are_refused_with_the_range),
         cmocka_unit_test(missing_mode_is_refused),
+        cmocka_unit_test(noise_is_parsed),
         cmocka_unit_test(missing_values_are_refused),
         cmocka_unit_test(unknown_options_are_named),
         cmocka_unit_test(conflicts_are_refused),
