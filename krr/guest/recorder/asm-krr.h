@@ -126,6 +126,12 @@ DECLARE_STATIC_KEY_FALSE(krr_present_key);
 #define krr_apic(x)		KRR_VALUE(krr_in_apic, x)
 #define krr_fpu_restored(x)	KRR_VALUE(krr_in_fpu_restore, x)
 
+/*
+ * Saved flags, without those that the architecture may leave undefined: they stay in registers
+ * and on stacks, where interrupts find them. Always, because it costs no more than asking would.
+ */
+#define krr_flags(x)		((x) & ~(unsigned long)KRR_FLAGS_MASK)
+
 /* The four results of CPUID, in place. */
 #define krr_cpuid(a, b, c, d) do {					\
 	if (krr_active())						\
