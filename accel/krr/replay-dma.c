@@ -10,29 +10,30 @@ static bool is_dma(const struct krr_record *record, uint32_t vcpu)
     return record && record->kind == KRR_KIND_DMA && record->vcpu == vcpu;
 }
 
-/* By the memory API: translated code has to notice. False: there is no such memory. */
-static bool write_memory(const struct krr_dma *dma)
+static void no_piece(uint32_t range, uint64_t offset, const void *data, size_t length, void *opaque)
 {
-    return address_space_write(&address_space_memory, dma->address, MEMTXATTRS_UNSPECIFIED,
-                               dma->data, dma->length) == MEMTX_OK;
 }
 
-static bool is_memory(const struct krr_dma *dma)
+/* By the memory API: translated code has to notice. Only where all of it is memory of the trace's
+ * machine. */
+static bool write_memory(const struct krr_dma *dma, GError **errp)
 {
-    uint64_t last = dma->address + dma->length - 1;
-
-    return !dma->length || (last >= dma->address && krr_replay_is_memory(dma->address) &&
-                            krr_replay_is_memory(last));
+    if (!krr_replay_each_piece(dma->address, dma->data, dma->length, no_piece, NULL, errp)) {
+        return false;
+    }
+    address_space_write(&address_space_memory, dma->address, MEMTXATTRS_UNSPECIFIED, dma->data,
+                        dma->length);
+    return true;
 }
 
 /* Carries the next record out, which is one of DMA. */
 static void apply(CPUState *cpu, const struct krr_record *record)
 {
-    const struct krr_dma *dma = krr_record_payload(record);
+    GError *err = NULL;
 
-    if (!is_memory(dma) || !write_memory(dma)) {
-        krr_replay_diverged(cpu, krr_replay_rip(cpu), "no memory at 0x%" PRIx64,
-                            (uint64_t)dma->address);
+    if (!write_memory(krr_record_payload(record), &err)) {
+        krr_replay_diverged(cpu, krr_replay_rip(cpu), "%s", err->message);
+        g_error_free(err);
         return;
     }
     krr_replay_consume(cpu);

@@ -181,8 +181,6 @@ typedef void (*KrrPieceFn)(uint32_t range, uint64_t offset, const void *data, si
                            void *opaque);
 bool krr_replay_each_piece(uint64_t address, const void *data, size_t length,
                            KrrPieceFn fn, void *opaque, GError **errp);
-/* Is there memory of the trace's machine at this guest-physical address? */
-bool krr_replay_is_memory(uint64_t address);
 /* Host memory of range @i of the trace's machine. */
 const uint8_t *krr_replay_range_host(uint32_t i);
 /* Calls @fn for each page of guest RAM that is not all zeroes. */

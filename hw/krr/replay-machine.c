@@ -248,13 +248,6 @@ static void create_memory(KrrReplayMachine *krr)
     }
 }
 
-bool krr_replay_is_memory(uint64_t address)
-{
-    uint64_t available;
-
-    return find_range(address, &available) >= 0;
-}
-
 const uint8_t *krr_replay_range_host(uint32_t i)
 {
     return memory_region_get_ram_ptr(&the_machine()->ranges[i]);
