@@ -20,9 +20,9 @@ from tap import Report
 PROGRAMS = {
     'fork_exec': [], 'pipes': [], 'alarm_signals': [], 'segv_sigreturn': [],
     'walk': ['/proc', '/sys'], 'tmpfs_copy': [], 'mmap_loop': [], 'ping_pong': [],
-    'ptrace_child': [], 'timers': [], 'mapped_exec': [], 'sockets': [], 'byte_reads': [],
+    'ptrace_child': [], 'timers': [], 'mapped_exec': [], 'sockets': [], 'byte_reads': [], 'user_pages': [],
 }
-CASES = ['oops', 'sysrq_crash', 'shell_work', 'timers', 'mapped_exec', 'sockets']
+CASES = ['oops', 'sysrq_crash', 'shell_work', 'timers', 'mapped_exec', 'sockets', 'user_pages']
 
 # The same for what only several vCPUs can do.
 SMP_PROGRAMS = {
