@@ -14,12 +14,6 @@ typedef struct Dump {
     bool wanted[256];           /* by kind */
 } Dump;
 
-/* The kernel's text and modules lie in the uppermost 2 GiB. */
-static uint64_t site_address(uint32_t site)
-{
-    return 0xffffffff00000000ull | site;
-}
-
 static void print_address(const Dump *d, const char *label, uint64_t address)
 {
     char *name = d->symbols ? symbols_name(d->symbols, address) : NULL;
@@ -37,11 +31,11 @@ static void print_site(const Dump *d, const struct krr_record *record, KrrPayloa
     if (payload == KRR_PAYLOAD_IO || !record->site) {
         return;
     }
-    name = symbols_call_site(d->symbols, site_address(record->site));
+    name = symbols_call_site(d->symbols, symbols_call_address(record->site));
     if (name) {
         printf(" at %s", name);
     } else {
-        printf(" at 0x%" PRIx64, site_address(record->site));
+        printf(" at 0x%" PRIx64, symbols_call_address(record->site));
     }
     g_free(name);
 }

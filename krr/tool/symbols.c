@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <errno.h>
-#include <fcntl.h>
-#include <gelf.h>
 #include <inttypes.h>
-#include <libelf.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "symbols.h"
 #include "tool.h"
+#include "vmlinux.h"
 #include "../error.h"
 
 typedef struct Symbol {
@@ -59,26 +55,25 @@ static void add_symbol(Symbols *s, Elf *elf, size_t strings, const GElf_Sym *sym
     }
 }
 
-static void read_symbols(Symbols *s, Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
+static void read_symbols(Symbols *s, const VmlinuxSection *section)
 {
-    Elf_Data *data = elf_getdata(section, NULL);
-    size_t count = data && header->sh_entsize ? data->d_size / header->sh_entsize : 0;
+    const GElf_Shdr *header = &section->header;
+    size_t count = header->sh_entsize ? section->data->d_size / header->sh_entsize : 0;
     GElf_Sym sym;
 
     for (size_t i = 0; i < count && i <= G_MAXINT; i++) {
-        if (gelf_getsym(data, i, &sym)) {
-            add_symbol(s, elf, header->sh_link, &sym);
+        if (gelf_getsym(section->data, i, &sym)) {
+            add_symbol(s, section->elf, header->sh_link, &sym);
         }
     }
 }
 
-static void read_notes(Symbols *s, Elf_Scn *section)
+static void read_notes(Symbols *s, Elf_Data *data)
 {
-    Elf_Data *data = elf_getdata(section, NULL);
     size_t offset = 0, name, description;
     GElf_Nhdr note;
 
-    while (data && (offset = gelf_getnote(data, offset, &note, &name, &description)) > 0) {
+    while ((offset = gelf_getnote(data, offset, &note, &name, &description)) > 0) {
         if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
             note.n_descsz == sizeof(s->build_id) &&
             !memcmp((char *)data->d_buf + name, "GNU", 4)) {
@@ -88,77 +83,66 @@ static void read_notes(Symbols *s, Elf_Scn *section)
     }
 }
 
-static bool read_elf(Symbols *s, Elf *elf)
+static void read_section(void *opaque, const VmlinuxSection *section)
 {
-    Elf_Scn *section = NULL;
-    GElf_Shdr header;
-
-    if (elf_kind(elf) != ELF_K_ELF) {
-        return false;
+    if (section->data && section->header.sh_type == SHT_SYMTAB) {
+        read_symbols(opaque, section);
+    } else if (section->data && section->header.sh_type == SHT_NOTE) {
+        read_notes(opaque, section->data);
     }
-    while ((section = elf_nextscn(elf, section))) {
-        if (!gelf_getshdr(section, &header)) {
-            continue;
-        }
-        if (header.sh_type == SHT_SYMTAB) {
-            read_symbols(s, elf, section, &header);
-        } else if (header.sh_type == SHT_NOTE) {
-            read_notes(s, section);
-        }
-    }
-    return s->table->len;
 }
 
-static bool load_file(Symbols *s, const char *path, GError **errp)
+Symbols *symbols_read(const char *path, GError **errp)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    Symbols *s = g_new0(Symbols, 1);
     bool good;
-    Elf *elf;
 
-    if (fd < 0) {
-        g_set_error(errp, KRR_ERROR, KRR_ERROR_IO, "%s: %s", path, g_strerror(errno));
-        return false;
-    }
-    elf_version(EV_CURRENT);
-    elf = elf_begin(fd, ELF_C_READ, NULL);
-    good = elf && read_elf(s, elf);
-    if (!good) {
+    s->table = g_array_new(FALSE, FALSE, sizeof(Symbol));
+    g_array_set_clear_func(s->table, clear_symbol);
+    good = vmlinux_sections(path, read_section, s, errp);
+    if (good && !s->table->len) {
         g_set_error(errp, KRR_ERROR, KRR_ERROR_FORMAT,
                     "%s: is not a vmlinux file with a symbol table", path);
+        good = false;
     }
-    elf_end(elf);
-    close(fd);
-    return good;
+    if (!good) {
+        symbols_free(s);
+        return NULL;
+    }
+    g_array_sort(s->table, by_address);
+    return s;
 }
 
-static void compare_build(const Symbols *s, const char *path, const KrrMachine *machine)
+bool symbols_fit(const Symbols *s, const KrrMachine *machine)
 {
     static const uint8_t unknown[sizeof(machine->build_id)];
 
-    if (s->has_build_id && memcmp(machine->build_id, unknown, sizeof(unknown)) &&
-        memcmp(machine->build_id, s->build_id, sizeof(unknown))) {
-        tool_message("warning: %s is not the kernel that was recorded (its build id differs); "
-                     "names may be wrong", path);
+    return !s->has_build_id || !memcmp(machine->build_id, unknown, sizeof(unknown)) ||
+           !memcmp(machine->build_id, s->build_id, sizeof(unknown));
+}
+
+void symbols_place(Symbols *s, const KrrMachine *machine)
+{
+    if (machine->kernel_text && s->text) {
+        s->offset = machine->kernel_text - s->text;
+    } else {
+        s->offset = 0;
+        tool_message("warning: the kernel's place in memory is not known, assuming no KASLR");
     }
 }
 
 Symbols *symbols_load(const char *path, const KrrMachine *machine, GError **errp)
 {
-    Symbols *s = g_new0(Symbols, 1);
+    Symbols *s = symbols_read(path, errp);
 
-    s->table = g_array_new(FALSE, FALSE, sizeof(Symbol));
-    g_array_set_clear_func(s->table, clear_symbol);
-    if (!load_file(s, path, errp)) {
-        symbols_free(s);
+    if (!s) {
         return NULL;
     }
-    g_array_sort(s->table, by_address);
-    compare_build(s, path, machine);
-    if (machine->kernel_text && s->text) {
-        s->offset = machine->kernel_text - s->text;
-    } else {
-        tool_message("warning: the kernel's place in memory is not known, assuming no KASLR");
+    if (!symbols_fit(s, machine)) {
+        tool_message("warning: %s is not the kernel that was recorded (its build id differs); "
+                     "names may be wrong", path);
     }
+    symbols_place(s, machine);
     return s;
 }
 

@@ -4,6 +4,7 @@
 #define KRR_TOOL_SYMBOLS_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include "../machine.h"
 
@@ -17,6 +18,12 @@ typedef struct Symbols Symbols;
 Symbols *symbols_load(const char *path, const KrrMachine *machine, GError **errp);
 void symbols_free(Symbols *s);
 
+/* The same in steps, for several machines with one kernel: the symbols as linked, ... */
+Symbols *symbols_read(const char *path, GError **errp);
+/* ... whether @machine ran this build, as far as that is known, and where it had it. */
+bool symbols_fit(const Symbols *s, const KrrMachine *machine);
+void symbols_place(Symbols *s, const KrrMachine *machine);
+
 /* Run-time address minus address in the file. */
 uint64_t symbols_offset(const Symbols *s);
 
@@ -28,5 +35,11 @@ char *symbols_name(const Symbols *s, uint64_t address);
  * end. @s may be NULL, which names nothing.
  */
 char *symbols_call_site(const Symbols *s, uint64_t address);
+
+/* What a record's call site stands for: kernel and modules lie in the uppermost 2 GiB. */
+static inline uint64_t symbols_call_address(uint32_t site)
+{
+    return 0xffffffff00000000ull | site;
+}
 
 #endif
