@@ -31,10 +31,11 @@ int tool_error(GError *error)
     return TOOL_BAD;
 }
 
-const char *tool_parse(int argc, char **argv, const GOptionEntry *entries, const char *summary)
+static char **parse(int argc, char **argv, const GOptionEntry *entries, const char *what,
+                    const char *summary)
 {
-    GOptionContext *context = g_option_context_new("TRACE");
-    const char *trace = NULL;
+    GOptionContext *context = g_option_context_new(what);
+    char **traces = NULL;
     GError *error = NULL;
 
     g_option_context_set_summary(context, summary);
@@ -42,19 +43,39 @@ const char *tool_parse(int argc, char **argv, const GOptionEntry *entries, const
     if (!g_option_context_parse(context, &argc, &argv, &error)) {
         tool_error(error);
     } else {
-        /* GOption leaves a "--" that only ends the options. */
+        /* GOption leaves a "--" that only ends the options, and no NULL behind the rest. */
         int first = argc > 1 && !strcmp(argv[1], "--") ? 2 : 1;
 
-        if (argc - first == 1) {
-            trace = argv[first];
+        argv[argc] = NULL;
+        if (argv[first]) {
+            traces = argv + first;
         } else {
-            tool_message("%s: give one trace (see %s --help)",
-                         argc == first ? "no trace is given" : "too many arguments",
-                         g_get_prgname());
+            tool_message("no trace is given (see %s --help)", g_get_prgname());
         }
     }
     g_option_context_free(context);
-    return trace;
+    return traces;
+}
+
+void tool_too_many(void)
+{
+    tool_message("too many arguments: give one trace (see %s --help)", g_get_prgname());
+}
+
+const char *tool_parse(int argc, char **argv, const GOptionEntry *entries, const char *summary)
+{
+    char **traces = parse(argc, argv, entries, "TRACE", summary);
+
+    if (traces && traces[1]) {
+        tool_too_many();
+        return NULL;
+    }
+    return traces ? traces[0] : NULL;
+}
+
+char **tool_parse_several(int argc, char **argv, const GOptionEntry *entries, const char *summary)
+{
+    return parse(argc, argv, entries, "TRACE...", summary);
 }
 
 KrrReader *tool_open(const char *path)

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "coverage.h"
 #include "json.h"
 #include "symbols.h"
 #include "tool.h"
@@ -328,7 +329,7 @@ static void print_json(const Report *report)
 
 /* ---- the command ---- */
 
-static int report_trace(Report *report, const char *vmlinux, bool json)
+static int report_stats(Report *report, const char *vmlinux, bool json)
 {
     KrrStats *stats = tool_stats(report->reader);
     GError *error = NULL;
@@ -350,28 +351,45 @@ static int report_trace(Report *report, const char *vmlinux, bool json)
     return error ? tool_error(error) : TOOL_OK;
 }
 
+static int report_trace(const char *path, const char *vmlinux, bool json)
+{
+    Report report = { .reader = tool_open(path) };
+    int status = report.reader ? report_stats(&report, vmlinux, json) : TOOL_BAD;
+
+    krr_reader_free(report.reader);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
-    gboolean json = FALSE;
+    gboolean json = FALSE, coverage = FALSE;
     char *vmlinux = NULL;
     const GOptionEntry entries[] = {
+        { "coverage", 0, 0, G_OPTION_ARG_NONE, &coverage,
+          "Instead: which hook sites of the kernel the traces' records came from", NULL },
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
         { "vmlinux", 0, 0, G_OPTION_ARG_FILENAME, &vmlinux,
           "Name the call sites by this file's symbols", "FILE" },
         { NULL, 0, 0, 0, NULL, NULL, NULL }
     };
-    const char *path = tool_parse(argc, argv, entries, command_stats.summary);
-    Report report = { .reader = path ? tool_open(path) : NULL };
-    int status = path ? TOOL_BAD : TOOL_USAGE;
+    char **traces = tool_parse_several(argc, argv, entries, command_stats.summary);
+    int status = TOOL_USAGE;
 
-    if (report.reader) {
-        status = report_trace(&report, vmlinux, json);
+    if (!traces) {
+        /* Has been said. */
+    } else if (coverage && !vmlinux) {
+        tool_message("--coverage needs --vmlinux, the recorded kernel's");
+    } else if (coverage) {
+        status = coverage_report(traces, vmlinux, json);
+    } else if (traces[1]) {
+        tool_too_many();
+    } else {
+        status = report_trace(traces[0], vmlinux, json);
     }
-    krr_reader_free(report.reader);
     g_free(vmlinux);
     return status;
 }
 
 const Command command_stats = {
-    "stats", "Records and bytes by kind and vector, and how the lock was used", run
+    "stats", "Records by kind and vector, use of the lock, coverage of the hooks", run
 };

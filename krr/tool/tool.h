@@ -27,6 +27,10 @@ extern const Command command_info, command_dump, command_stats, command_verify, 
  * @argv, or NULL after a message. --help prints @summary and the options and exits.
  */
 const char *tool_parse(int argc, char **argv, const GOptionEntry *entries, const char *summary);
+/* The same for any number of traces from one on: the words of @argv that name them, and NULL. */
+char **tool_parse_several(int argc, char **argv, const GOptionEntry *entries, const char *summary);
+/* Says that there is more than one trace. */
+void tool_too_many(void);
 
 /* krr_reader_open() with a message on failure, and one about an incomplete trace. */
 KrrReader *tool_open(const char *path);

@@ -114,6 +114,9 @@ static void wrong_usage_is_status_2(void **state)
     check(krr("frobnicate", trace), 2, "", "unknown command 'frobnicate'");
     check(krr("info", NULL), 2, "", "no trace is given");
     check(krr("info a", trace), 2, "", "too many arguments");
+    check(krr("stats a", trace), 2, "", "too many arguments");
+    check(krr("info --", trace), 0, "6.1.0-test", "");
+    check(krr("info --", NULL), 2, "", "no trace is given");
     check(krr("info --nonsense", trace), 2, "", "--nonsense");
     check(krr("dump --from -1", trace), 2, "", "from 0 on");
     check(krr("dump --kind nonsense", trace), 2, "", "unknown kind of record 'nonsense'");
@@ -212,30 +215,50 @@ static void symbols_need_a_file_with_symbols(void **state)
     g_free(arguments);
 }
 
-/* One TSC record for each call site. */
-static void write_sites(const char *path, const uint64_t *sites, unsigned count)
+/* A trace of a kernel at @text, whose build id has all bytes @id; no records yet. */
+static KrrWriter *start_trace(const char *path, uint64_t text, uint8_t id)
 {
     KrrMachine machine = test_machine(1);
     KrrCpuState *cpu = g_new0(KrrCpuState, 1);
     KrrWriter *w = krr_writer_new(path, NULL);
-    AnyRecord any;
 
-    machine.kernel_text = LINKED + OFFSET;
+    machine.kernel_text = text;
+    memset(machine.build_id, id, sizeof(machine.build_id));
     assert_true(krr_writer_machine(w, &machine, NULL));
     assert_true(krr_writer_cpu(w, 0, cpu, NULL));
     assert_true(krr_writer_start(w, NULL));
-    for (unsigned i = 0; i < count; i++) {
-        make_record(&any, KRR_KIND_TSC, i);
-        any.record.site = LINKED + OFFSET + sites[i];
-        assert_true(krr_writer_records(w, &any, any.record.size, NULL));
+    g_free(cpu);
+    return w;
+}
+
+static void add_record(KrrWriter *w, unsigned kind, uint64_t number, uint64_t site)
+{
+    AnyRecord any;
+
+    make_record(&any, kind, number);
+    any.record.site = (uint32_t)site;
+    if (kind == KRR_KIND_EXCEPTION) {
+        ((struct krr_trap *)(any.bytes + sizeof(any.record)))->rip = LINKED + OFFSET + 80;
     }
-    make_record(&any, KRR_KIND_EXCEPTION, 14);
-    any.record.site = 0;
-    ((struct krr_trap *)(any.bytes + sizeof(any.record)))->rip = LINKED + OFFSET + 80;
     assert_true(krr_writer_records(w, &any, any.record.size, NULL));
+}
+
+static void finish_trace(KrrWriter *w)
+{
     assert_true(krr_writer_finish(w, KRR_END_STOPPED, 0, NULL, NULL));
     krr_writer_free(w);
-    g_free(cpu);
+}
+
+/* One TSC record for each call site. */
+static void write_sites(const char *path, const uint64_t *sites, unsigned count)
+{
+    KrrWriter *w = start_trace(path, LINKED + OFFSET, 0);
+
+    for (unsigned i = 0; i < count; i++) {
+        add_record(w, KRR_KIND_TSC, i, LINKED + OFFSET + sites[i]);
+    }
+    add_record(w, KRR_KIND_EXCEPTION, 14, 0);
+    finish_trace(w);
 }
 
 static void call_sites_are_named_where_the_kernel_was_moved_to(void **state)
@@ -378,6 +401,160 @@ static void what_an_incomplete_trace_does_not_have_is_not_known(void **state)
                "False 100 None None None\n");
 }
 
+/* ---- coverage ---- */
+
+#define HOOKED      (LINKED + 0x100)        /* hooked_function of fake-vmlinux */
+#define CALL(n)     (HOOKED + 5 * (n))      /* behind its nth call */
+#define BUILD_ID    1
+
+/* Runs krr stats --coverage with @options on two traces. */
+static Result coverage(const char *options, const char *first, const char *second)
+{
+    char *arguments = g_strdup_printf("stats --coverage --vmlinux %s %s %s",
+                                      getenv("FAKE_VMLINUX"), options, first);
+    Result r = krr(arguments, second);
+
+    g_free(arguments);
+    return r;
+}
+
+/* What the vCPU and QEMU may leave of a hook; the kernel is where it was linked plus @offset. */
+static void write_hooks(const char *path, uint64_t offset)
+{
+    KrrWriter *w = start_trace(path, LINKED + offset, BUILD_ID);
+
+    add_record(w, KRR_KIND_RESUME, 0, CALL(6) + offset);
+    add_record(w, KRR_KIND_TSC, 1, CALL(1) + offset);
+    add_record(w, KRR_KIND_TSC, 2, CALL(1) + offset);
+    /* No call sites: sizes, and nothing. */
+    add_record(w, KRR_KIND_PORT_READ, 3, 4);
+    add_record(w, KRR_KIND_DMA, 4, 0);
+    add_record(w, KRR_KIND_EXCEPTION, 5, 0);
+    /* A module's, which KASLR moves in its own way. */
+    add_record(w, KRR_KIND_TSC, 6, 0xc0000123);
+    finish_trace(w);
+}
+
+static void coverage_unites_traces(void **state)
+{
+    char *one = temp_path("one.krr"), *two = temp_path("two.krr");
+    char *json = g_strdup_printf("stats --coverage --json --vmlinux %s %s", getenv("FAKE_VMLINUX"),
+                                 one);
+    KrrWriter *w;
+
+    (void)state;
+    write_hooks(one, OFFSET);
+    w = start_trace(two, LINKED, 0);
+    add_record(w, KRR_KIND_TSC, 0, CALL(1));
+    add_record(w, KRR_KIND_HANDOFF, 1, CALL(2));
+    add_record(w, KRR_KIND_RESUME, 2, CALL(2));
+    finish_trace(w);
+    check_json(json, two,
+               "[[s[k] for k in ('symbol', 'hook', 'state', 'records')] for s in i['sites']], "
+               "i['module_records'], len(i['traces'])",
+               "[['hooked_function+0x5', 'tsc', 'exercised', 3], "
+               "['hooked_function+0xa', 'safepoint', 'exercised', 2], "
+               "['hooked_function+0xf', 'release', 'unknown', 0], "
+               "['hooked_function+0x14', 'tsc', 'never', 0], "
+               "['hooked_function+0x19', 'entry', 'never', 0], "
+               "['hooked_function+0x1e', 'acquire', 'exercised', 1], "
+               "['boot_function+0x5', 'tsc', 'boot', 0]] 1 2\n");
+    check_json(json, one, "i['sites'][0]['records'], i['sites'][1]['state']", "4 unknown\n");
+    g_free(json);
+    g_free(one);
+    g_free(two);
+}
+
+static void coverage_lists_what_was_never_exercised(void **state)
+{
+    char *one = temp_path("one.krr");
+
+    (void)state;
+    write_hooks(one, OFFSET);
+    check(coverage("", one, NULL), 0,
+          "hook               sites exercised     never   unknown      boot        records\n"
+          "tsc                    3         1         1         0         1              2\n"
+          "safepoint              1         0         0         1         0              0\n"
+          "entry                  1         0         1         0         0              0\n"
+          "release                1         0         0         1         0              0\n"
+          "acquire                1         1         0         0         0              1\n"
+          "\nexercised (records, hook, site):\n"
+          "             2  tsc           hooked_function+0x5  fake-vmlinux.c:", "");
+    check(coverage("", one, NULL), 0,
+          "\nnever exercised:\n"
+          "             -  tsc           hooked_function+0x14  fake-vmlinux.c:", "");
+    check(coverage("", one, NULL), 0, "\nmodules: 1 records", "");
+    g_free(one);
+}
+
+/* Debug information is an extra. */
+static void coverage_does_without_source_lines(void **state)
+{
+    char *one = temp_path("one.krr"), *stripped = temp_path("stripped"), *path;
+    char *command = g_strdup_printf("objcopy --strip-debug '%s' '%s'", getenv("FAKE_VMLINUX"),
+                                    stripped);
+    char *arguments = g_strdup_printf("stats --coverage --vmlinux %s", stripped);
+
+    (void)state;
+    write_hooks(one, OFFSET);
+    assert_int_equal(system(command), 0);
+    check(krr(arguments, one), 0, "  tsc           hooked_function+0x5\n", "");
+    path = g_strdup(getenv("PATH"));
+    g_setenv("PATH", "/no/such/folder", TRUE);
+    check(krr(arguments, one), 0, "  tsc           hooked_function+0x5\n", "cannot run addr2line");
+    g_setenv("PATH", path, TRUE);
+    g_free(path);
+    g_free(command);
+    g_free(arguments);
+    g_free(stripped);
+    g_free(one);
+}
+
+static void coverage_is_told_from_records_of_this_kernel_only(void **state)
+{
+    char *good = temp_path("one.krr"), *bad = temp_path("bad.krr");
+    KrrWriter *w = start_trace(bad, LINKED + OFFSET, BUILD_ID + 1);
+
+    (void)state;
+    write_hooks(good, OFFSET);
+    finish_trace(w);
+    check(coverage("", good, bad), 1, "", "build id differs");
+    /* In the kernel, where no hook is; from a hook that does not write this kind. */
+    w = start_trace(bad, LINKED + OFFSET, BUILD_ID);
+    add_record(w, KRR_KIND_TSC, 0, CALL(1) + OFFSET);
+    add_record(w, KRR_KIND_TSC, 1, CALL(1) + OFFSET + 1);
+    finish_trace(w);
+    check(coverage("", bad, good), 1, "", "bad.krr: record 1 (tsc) comes from 0xffffffff9b000106");
+    w = start_trace(bad, LINKED + OFFSET, BUILD_ID);
+    add_record(w, KRR_KIND_MSR, 0, CALL(1) + OFFSET);
+    finish_trace(w);
+    check(coverage("", bad, good), 1, "", "bad.krr: record 0 (msr) comes from 0xffffffff9b000105");
+    w = start_trace(bad, LINKED + OFFSET, BUILD_ID);
+    add_record(w, KRR_KIND_HANDOFF, 0, CALL(3) + OFFSET);
+    finish_trace(w);
+    check(coverage("", bad, good), 1, "", "bad.krr: record 0 (handoff) comes from");
+    g_free(good);
+    g_free(bad);
+}
+
+static void coverage_needs_traces_and_a_kernel_with_hooks(void **state)
+{
+    char *none = g_strdup_printf("stats --coverage --vmlinux %s", getenv("KRR_TOOL"));
+    char *no_elf = g_strdup_printf("stats --coverage --vmlinux %s", foreign);
+
+    (void)state;
+    check(krr("stats --coverage", smp), 2, "", "--coverage needs --vmlinux");
+    check(coverage("", "--json", NULL), 2, "", "no trace is given");
+    check(coverage("", foreign, NULL), 1, "", "not a KRR trace");
+    check(coverage("", smp, "/no/such/trace"), 1, "", "No such file");
+    check(krr(none, smp), 1, "", "has no hook of the KRR recorder");
+    check(krr(no_elf, smp), 1, "", "is not a vmlinux file");
+    check(krr("stats --coverage --vmlinux /no/such/vmlinux", smp), 1, "",
+          "/no/such/vmlinux: No such file");
+    g_free(none);
+    g_free(no_elf);
+}
+
 static void verify_says_how_far_a_trace_is_good(void **state)
 {
     char *data, *path = temp_path("flipped.krr");
@@ -475,6 +652,11 @@ int main(void)
         cmocka_unit_test(unknown_clocks_leave_cycles),
         cmocka_unit_test(stats_json_can_be_parsed),
         cmocka_unit_test(what_an_incomplete_trace_does_not_have_is_not_known),
+        cmocka_unit_test(coverage_unites_traces),
+        cmocka_unit_test(coverage_lists_what_was_never_exercised),
+        cmocka_unit_test(coverage_does_without_source_lines),
+        cmocka_unit_test(coverage_is_told_from_records_of_this_kernel_only),
+        cmocka_unit_test(coverage_needs_traces_and_a_kernel_with_hooks),
         cmocka_unit_test(verify_says_how_far_a_trace_is_good),
         cmocka_unit_test(incomplete_traces_are_read_with_a_message),
         cmocka_unit_test(gdb_commands_connect_to_the_port),

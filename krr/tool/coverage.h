@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* krr stats --coverage. */
+#ifndef KRR_TOOL_COVERAGE_H
+#define KRR_TOOL_COVERAGE_H
+
+#include <stdbool.h>
+
+/* Prints which hook sites of @vmlinux records in @traces (NULL at the end) came from. Returns
+ * the exit status. */
+int coverage_report(char **traces, const char *vmlinux, bool json);
+
+#endif
