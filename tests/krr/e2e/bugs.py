@@ -43,6 +43,7 @@ def record(name, trace, accel, options):
     expect(result.status == status,
            f'recording: expected status {status}, got {result.text()}\n'
            + result.out.decode(errors='replace')[-1500:])
+    vm.leave_coverage(trace)
 
 
 def one_pass(name, trace, modules, values):

@@ -138,6 +138,7 @@ def check(name, work, options):
     vm.expect(result.status == 0, f'recording: {result.text()}\n'
               + result.out.decode(errors='replace')[-1500:])
     vm.check_replays(trace)
+    vm.leave_coverage(trace)
     trace.unlink()
 
 

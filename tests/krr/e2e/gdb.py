@@ -23,7 +23,6 @@ import vm
 from tap import Report
 from vm import expect
 
-VMLINUX = Path(os.environ.get('KRR_VMLINUX', vm.BUILD / 'guest' / '6.1' / 'vmlinux'))
 CRASH = ['sh', '-c', 'for i in 1 2 3 4 5; do read -r up </proc/uptime; echo $up; sleep 0.1; done; '
                      'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger']
 # Both vCPUs have something to do, then the second one crashes.
@@ -65,7 +64,7 @@ class Replay:
 
     def gdb_arguments(self, commands):
         """A gdb that knows the kernel's symbols and is connected."""
-        set_up = vm.tool('gdb', '--vmlinux', VMLINUX, '--port', self.port, self.trace)
+        set_up = vm.tool('gdb', '--vmlinux', vm.VMLINUX, '--port', self.port, self.trace)
         expect(set_up.status == 0, f'krr gdb: {set_up.text()}')
         lines = ['set pagination off', 'set confirm off', 'set width 0',
                  *set_up.out.decode().splitlines(), f'source {vm.SCRIPTS / "krr-gdb.py"}', *commands]
@@ -382,6 +381,7 @@ def main():
             trace = folder / f'crash{vcpus}.krr'
             recorded = vm.record(trace, command, accel, ['--smp', vcpus])
             expect(recorded.status == vm.GUEST_PANIC, f'recording ended with {recorded.text()}')
+            vm.leave_coverage(trace)
             tests = Tests(trace)
             for name in names:
                 test = getattr(tests, name)

@@ -505,6 +505,7 @@ def main():
         recorded = vm.record(good, small_work(15), accel, SMALL)
         expect(recorded.status == 0, f'cannot record a trace to damage: {recorded.text()}')
         vm.check_replays(good)
+        vm.leave_coverage(good)
         if arguments.only != 'recordings':
             foreign_files(report, folder, good)
             damaged_files(report, folder, good, arguments.seed)

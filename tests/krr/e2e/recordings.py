@@ -77,6 +77,7 @@ def replay_one(report, name, trace, recording):
     def test():
         recording()
         vm.check_replays(trace)
+        vm.leave_coverage(trace)
     if report.check(name, test):
         trace.unlink()
         Path(f'{trace}.console').unlink()

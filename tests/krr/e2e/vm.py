@@ -2,11 +2,12 @@
 """krr-vm, krr and QEMU as the end-to-end tests use them.
 
 Where they are can be told by the environment, for a development tree that is built by hand:
-KRR_BUILD, KRR_QEMU, KRR_TOOL, KRR_KERNEL, KRR_TEST_PROGRAMS and KRR_TEST_MODULES (folders with
-the guest programs and modules, built).
+KRR_BUILD, KRR_QEMU, KRR_TOOL, KRR_KERNEL, KRR_VMLINUX (by default beside KRR_KERNEL),
+KRR_TEST_PROGRAMS and KRR_TEST_MODULES (folders with the guest programs and modules, built).
 """
 
 import contextlib
+import gzip
 import os
 import re
 import shutil
@@ -20,9 +21,12 @@ REPO = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get('KRR_BUILD', REPO / 'build')).resolve()
 QEMU = Path(os.environ.get('KRR_QEMU', BUILD / 'qemu-system-x86_64'))
 TOOL = Path(os.environ.get('KRR_TOOL', BUILD / 'krr' / 'krr'))
+KERNEL = Path(os.environ.get('KRR_KERNEL', BUILD / 'guest' / '6.1' / 'bzImage'))
+VMLINUX = Path(os.environ.get('KRR_VMLINUX', KERNEL.with_name('vmlinux')))
 PROGRAMS = Path(os.environ.get('KRR_TEST_PROGRAMS', BUILD / 'tests' / 'krr' / 'e2e'))
 SCRIPTS = REPO / 'scripts'
 CASES = REPO / 'tests' / 'krr' / 'guest' / 'cases'
+COVERAGE = BUILD / 'tests' / 'coverage'
 
 # Exit statuses of krr-vm.
 GUEST_PANIC = 3
@@ -127,6 +131,16 @@ def check_replays(trace):
                f'equal up to {len(os.path.commonprefix([result.out, console]))})')
         summaries.append(replay_summary(result))
     expect(summaries[0] == summaries[1], f'two replays of {trace} differ: {summaries}')
+
+
+def leave_coverage(trace):
+    """Writes down which hooks of the kernel a trace exercises, for coverage.py to sum up."""
+    report = tool('stats', '--coverage', '--json', '--vmlinux', VMLINUX, trace)
+    expect(report.status == 0, f'no coverage of {trace}: {report.text()}')
+    COVERAGE.mkdir(parents=True, exist_ok=True)
+    # The folder has a name of its own in each run of a test.
+    with gzip.open(COVERAGE / f'{trace.parent.name}-{trace.stem}.json.gz', 'wb') as file:
+        file.write(report.out)
 
 
 def expected_status(case):
