@@ -547,6 +547,8 @@ static void coverage_needs_traces_and_a_kernel_with_hooks(void **state)
     check(coverage("", "--json", NULL), 2, "", "no trace is given");
     check(coverage("", foreign, NULL), 1, "", "not a KRR trace");
     check(coverage("", smp, "/no/such/trace"), 1, "", "No such file");
+    /* As far as they go. */
+    check(coverage("", crashed, smp), 0, "never exercised", "incomplete trace");
     check(krr(none, smp), 1, "", "has no hook of the KRR recorder");
     check(krr(no_elf, smp), 1, "", "is not a vmlinux file");
     check(krr("stats --coverage --vmlinux /no/such/vmlinux", smp), 1, "",
