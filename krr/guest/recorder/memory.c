@@ -21,6 +21,7 @@
 #include <asm/processor.h>
 
 #include "../../../mm/slab.h"
+#include "compat.h"
 #include "recorder.h"
 
 /* Beyond one for each page: stacks, FPU areas. More than the replayer's limit
@@ -187,7 +188,7 @@ static void add_stack(unsigned long from, unsigned long to, unsigned long sp)
  */
 static void add_interrupt_stack(int cpu, unsigned long *sp)
 {
-	unsigned long top = (unsigned long)per_cpu(hardirq_stack_ptr, cpu) + sizeof(long);
+	unsigned long top = (unsigned long)krr_interrupt_stack(cpu) + sizeof(long);
 	unsigned long bottom = top - IRQ_STACK_SIZE;
 
 	if (cpu == raw_smp_processor_id() && *sp >= bottom && *sp < top) {
