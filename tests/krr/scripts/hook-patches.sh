@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Hook patches go into a tree, are brought up to date, and come out again.
+# Hook patches go into a tree, are brought up to date, and come out again. Those of each
+# Linux are complete: one version has the hooks that the others have.
 set -euo pipefail
 # shellcheck source=tests/krr/scripts/check.sh
 . "$(dirname "$0")/check.sh"
@@ -92,3 +93,51 @@ check its_file_is_the_original_again content sub/numbers 'one two three four fiv
 
 check patches_come_out remove
 check tree_is_the_original equal_trees
+
+# all_listed DIR - DIR/series names each patch in DIR.
+all_listed()
+{
+    diff <(series_patches "$1" | sort) <(printf '%s\n' "$1"/*.patch | sort)
+}
+
+# hooks PATCH... - prints the names of our own that they put in.
+hooks()
+{
+    sed -n '/^+++/d; s/^+//p' "$@" | grep -oE '\b(krr|KRR)_[A-Za-z0-9_]+' | sort -u
+}
+
+# short_tails PATCH... - prints the hunks with less context behind a change than before
+# it, which patch takes for ones at the end of a file. Fails if there are some.
+short_tails()
+{
+    awk '
+        function finish() {
+            if (hunk != "" && after < before) { print file ": " hunk; found = 1 }
+            hunk = ""
+        }
+        FNR == 1 || /^--- a\// { finish() }
+        /^@@ / { finish(); hunk = $0; file = FILENAME; before = after = changed = 0; next }
+        hunk == "" { next }
+        /^[-+]/ { changed = 1; after = 0 }
+        /^ / { if (changed) after++; else before++ }
+        END { finish(); exit found }' "$@"
+}
+
+same_hooks()
+{
+    diff "$work/hooks" <(hooks "$@")
+}
+
+# The check itself: a hunk at the end of a file is found.
+printf '%s\n' '--- a/f' '+++ b/f' '@@ -1,1 +1,2 @@' ' one' '+two' > "$work/short.patch"
+check short_tail_is_found fails short_tails "$work/short.patch"
+
+hooks "$root"/krr/guest/linux-6.1/*.patch > "$work/hooks"
+check there_are_hooks grep -qx krr_enter "$work/hooks"
+check missing_hook_is_found fails same_hooks "$root"/krr/guest/linux-6.1/000[!2]*.patch
+for dir in "$root"/krr/guest/linux-*; do
+    name=${dir##*/}
+    check "${name}_lists_all_patches" all_listed "$dir"
+    check "${name}_has_the_hooks_of_the_others" same_hooks "$dir"/*.patch
+    check "${name}_patches_end_their_hunks_safely" short_tails "$dir"/*.patch
+done
