@@ -50,7 +50,7 @@ def install(root, count):
         found = subprocess.run(['gcc', f'-print-prog-name={name}'], check=True,
                                stdout=subprocess.PIPE, text=True).stdout.strip()
         copy_program(shutil.which(found), root)
-    tree = vm.BUILD / 'guest' / '6.1' / 'obj'
+    tree = vm.BUILD / 'guest' / vm.KERNEL_VERSION / 'obj'
     everything = list(compilations(tree))
     vm.expect(len(everything) >= count, f'{tree} has only {len(everything)} compiled files')
     options = set()

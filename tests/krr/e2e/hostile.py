@@ -376,7 +376,7 @@ def stopped_in_kernel(folder):
         vm.wait_until(lambda: trace.exists() and trace.stat().st_size, 60, 'the recording')
         debugger = vm.run(['gdb', '-nx', '-batch', '-ex', f'target remote 127.0.0.1:{port}',
                            '-ex', 'hbreak __x64_sys_sethostname', '-ex', 'continue',
-                           gdb_tests.VMLINUX], timeout=120)
+                           vm.VMLINUX], timeout=120)
         err = process.communicate(timeout=vm.TIMEOUT)[1].decode(errors='replace')
     expect(b'Breakpoint 1, __x64_sys_sethostname' in debugger.out, f'gdb: {debugger.text()}')
     expect(process.returncode == vm.RECORDING_FAILED and 'stopped in the kernel' in err,

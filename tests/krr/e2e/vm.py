@@ -4,6 +4,7 @@
 Where they are can be told by the environment, for a development tree that is built by hand:
 KRR_BUILD, KRR_QEMU, KRR_TOOL, KRR_KERNEL, KRR_VMLINUX (by default beside KRR_KERNEL),
 KRR_TEST_PROGRAMS and KRR_TEST_MODULES (folders with the guest programs and modules, built).
+KRR_KERNEL_VERSION names another Linux than 6.1, of those that scripts/guest-kernel builds.
 """
 
 import contextlib
@@ -21,7 +22,8 @@ REPO = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get('KRR_BUILD', REPO / 'build')).resolve()
 QEMU = Path(os.environ.get('KRR_QEMU', BUILD / 'qemu-system-x86_64'))
 TOOL = Path(os.environ.get('KRR_TOOL', BUILD / 'krr' / 'krr'))
-KERNEL = Path(os.environ.get('KRR_KERNEL', BUILD / 'guest' / '6.1' / 'bzImage'))
+KERNEL_VERSION = os.environ.get('KRR_KERNEL_VERSION', '6.1')
+KERNEL = Path(os.environ.get('KRR_KERNEL', BUILD / 'guest' / KERNEL_VERSION / 'bzImage'))
 VMLINUX = Path(os.environ.get('KRR_VMLINUX', KERNEL.with_name('vmlinux')))
 PROGRAMS = Path(os.environ.get('KRR_TEST_PROGRAMS', BUILD / 'tests' / 'krr' / 'e2e'))
 SCRIPTS = REPO / 'scripts'
@@ -161,8 +163,8 @@ def guest_root(folder):
         modules = Path(os.environ['KRR_TEST_MODULES'])
     else:
         modules = Path(folder) / 'modules'
-        result = run([SCRIPTS / 'guest-kernel', 'module', REPO / 'tests' / 'krr' / 'modules',
-                      modules])
+        result = run([SCRIPTS / 'guest-kernel', 'module', '--version', KERNEL_VERSION,
+                      REPO / 'tests' / 'krr' / 'modules', modules])
         expect(result.status == 0, f'cannot build the test modules: {result.text()}')
     for module in modules.glob('*.ko'):
         shutil.copy(module, target)
