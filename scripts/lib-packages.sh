@@ -29,6 +29,10 @@ tool:depmod             kmod                modules of the lab's host
 tool:gdb                gdb                 replay
 tool:busybox            busybox-static      the guest's root file system
 tool:flock              util-linux          caches used at once
+tool:mmdebstrap         mmdebstrap          the guest's disk image
+tool:fakechroot         fakechroot          the guest's disk image
+tool:fakeroot           fakeroot            the guest's disk image
+tool:mke2fs             e2fsprogs           the guest's disk image, tests
 tool:shellcheck         shellcheck          tests
 tool:cppcheck           cppcheck            tests
 tool:mandoc             mandoc              tests
