@@ -9,6 +9,9 @@
  *   command  the command's arguments, each ended by a NUL
  *   record   exists: record the command
  *   root     exists: block device that holds the root file system
+ *   boot     exists: leave all of that to the init of this root file system. It finds this folder
+ *            in /run/krr, and in system/ units for systemd, one of which runs the command by
+ *            `/run/krr/init command`
  *
  * krr-vm takes the console output apart at the marker lines, so everything written before a
  * marker is drained to the UART before the state changes: output that is still in the driver's
@@ -135,14 +138,24 @@ static char *read_file(const char *path, size_t *length)
     return buffer;
 }
 
-static char **read_command(void)
+static void read_nonce(const char *path)
+{
+    size_t length;
+    char *text = read_file(path, &length);
+
+    if (text) {
+        snprintf(nonce, sizeof(nonce), "%s", text);
+    }
+}
+
+static char **read_command(const char *path)
 {
     static char *arguments[MAX_ARGUMENTS + 1];
     size_t length, count = 0;
-    char *text = read_file("/.krr/command", &length);
+    char *text = read_file(path, &length);
 
     if (!text || !length || text[length - 1] != '\0') {
-        fail("/.krr/command is missing or damaged");
+        fail("%s is missing or damaged", path);
     }
     for (char *p = text; p < text + length; p += strlen(p) + 1) {
         if (count == MAX_ARGUMENTS) {
@@ -171,6 +184,36 @@ static void enter_root(const char *device)
         fail("cannot make %s the root file system: %s", device, strerror(errno));
     }
     mount_kernel_filesystems();
+}
+
+/* Shows the folder, or a folder in it, at target; what is there as well is hidden. */
+static void bind_folder(int folder, const char *name, const char *target)
+{
+    char source[64];
+
+    snprintf(source, sizeof(source), "/proc/self/fd/%d/%s", folder, name);
+    if (mount(source, target, NULL, MS_BIND, NULL) < 0) {
+        fail("cannot mount /.krr/%s on %s: %s", name, target, strerror(errno));
+    }
+}
+
+/* Becomes the init of the file system on a block device. */
+static void __attribute__((noreturn)) boot_root(const char *device)
+{
+    int folder = open("/.krr", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool units = access("/.krr/system", F_OK) == 0;
+
+    enter_root(device);
+    mkdir("/run/krr", 0755);
+    bind_folder(folder, "", "/run/krr");
+    if (units) {
+        mkdir("/run/systemd", 0755);
+        mkdir("/run/systemd/system", 0755);
+        bind_folder(folder, "system", "/run/systemd/system");
+    }
+    say("\nkrr-vm: boot %s\n", nonce);
+    execl("/sbin/init", "/sbin/init", NULL);
+    fail("cannot execute /sbin/init of %s: %s", device, strerror(errno));
 }
 
 static void loopback_up(void)
@@ -241,34 +284,54 @@ static int run(char **arguments)
     }
 }
 
-int main(void)
+/* Where the command finds itself, whoever starts it. */
+static void prepare_environment(void)
 {
-    size_t length;
-    char *text, *root, stop[32];
-    char **arguments;
-    bool record;
-    int status;
-
-    mount_kernel_filesystems();
-    open_console();
-    text = read_file("/.krr/nonce", &length);
-    if (text) {
-        snprintf(nonce, sizeof(nonce), "%s", text);
-    }
-    record = access("/.krr/record", F_OK) == 0;
-    arguments = read_command();
-    root = read_file("/.krr/root", &length);
-    if (root) {
-        enter_root(root);
-    }
-    sethostname("krr", 3);
-    loopback_up();
     setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
     setenv("HOME", "/root", 1);
     setenv("TERM", "dumb", 1);
     if (chdir("/root") < 0 && chdir("/") < 0) {
         fail("cannot enter /: %s", strerror(errno));
     }
+}
+
+/* In a system that has booted by its own init: its console is ours, the recording is not. */
+static int run_as_service(void)
+{
+    char **arguments;
+    int status;
+
+    read_nonce("/run/krr/nonce");
+    arguments = read_command("/run/krr/command");
+    prepare_environment();
+    say("\nkrr-vm: begin %s\n", nonce);
+    status = run(arguments);
+    say("\nkrr-vm: end %s %d\n", nonce, status);
+    return 0;
+}
+
+/* All that the guest does; the command is recorded if that is wanted. */
+static void __attribute__((noreturn)) run_as_init(void)
+{
+    bool record = access("/.krr/record", F_OK) == 0;
+    char **arguments, *root, stop[32];
+    size_t length;
+    int status;
+
+    mount_kernel_filesystems();
+    open_console();
+    read_nonce("/.krr/nonce");
+    root = read_file("/.krr/root", &length);
+    if (root && access("/.krr/boot", F_OK) == 0) {
+        boot_root(root);
+    }
+    arguments = read_command("/.krr/command");
+    if (root) {
+        enter_root(root);
+    }
+    sethostname("krr", 3);
+    loopback_up();
+    prepare_environment();
 
     say("\nkrr-vm: begin %s\n", nonce);
     if (record) {
@@ -282,4 +345,12 @@ int main(void)
     }
     say("\nkrr-vm: end %s %d\n", nonce, status);
     power_off();
+}
+
+int main(int count, char **arguments)
+{
+    if (count > 1 && strcmp(arguments[1], "command") == 0) {
+        return run_as_service();
+    }
+    run_as_init();
 }
