@@ -79,6 +79,33 @@ def disk_and_root_image(folder, accel):
     expect(result.status == 0, f'filling the disk: {result.text()}\n{result.out.decode()}')
     result = run(accel, ['cat', '/name'], ['--root', image])
     expect(result.status == 0 and lines(result) == ['from-disk'], result.text())
+    boot_by_own_init(image, accel)
+
+
+INIT = '''#!/bin/sh
+echo init is $$, $(cat /name), $(ls /run/krr/command)
+echo changed >/name
+sync
+poweroff -f
+'''
+
+
+def boot_by_own_init(image, accel):
+    """The image's init is the first process; without systemd it runs no command."""
+    write = (f"mv /sbin/init /sbin/busybox-init; cat >/sbin/init <<'END'\n{INIT}END\n"
+             'chmod +x /sbin/init')
+    result = run(accel, ['sh', '-c', f'mkdir -p /sbin; {write}'], ['--root', image])
+    expect(result.status == 0, result.text())
+    boot = ['--boot', '--root', image]
+    for _ in range(2):
+        result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, '--snapshot', *boot])
+        expect(result.status == 0 and b'init is 1, from-disk' in result.out,
+               f'{result.text()}\n{result.out!r}')
+    result = run(accel, ['true'], boot)
+    expect(result.status == vm.RECORDING_FAILED and b'did not run true' in result.err,
+           result.text())
+    result = run(accel, ['cat', '/name'], ['--root', image])
+    expect(lines(result) == ['changed'], f'{result.text()}\n{result.out!r}')
 
 
 def main():
