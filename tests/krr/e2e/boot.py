@@ -29,7 +29,7 @@ def boot(image, trace, accel, smp):
     """Records and replays; removes the trace if all is well."""
     result = vm.record(trace, ['sh', '-c', CHECK], accel,
                        ['--boot', '--snapshot', '--root', image, '--smp', str(smp),
-                        '--append', 'systemd.show_status=1 systemd.log_color=0',
+                        '--append', 'systemd.show_status=1',
                         '--krr-option', 'final-ram=on'])
     vm.expect(result.status == STATUS, f'recording: {result.text()}\n'
               + result.out.decode(errors='replace')[-3000:])
