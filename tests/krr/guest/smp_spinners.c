@@ -10,6 +10,7 @@
 
 #include "smp.h"
 
+/* A spinner that has not got on after so many times the rounds never will. */
 #define PATIENCE 100
 
 static int rounds;
