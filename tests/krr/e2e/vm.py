@@ -122,12 +122,12 @@ def replay_summary(result):
     return found[0]
 
 
-def check_replays(trace):
+def check_replays(trace, timeout=TIMEOUT):
     """Replays twice: no divergence, the console as recorded, both replays equal."""
     console = Path(f'{trace}.console').read_bytes()
     summaries = []
     for number in (1, 2):
-        result = replay(trace)
+        result = replay(trace, timeout=timeout)
         expect(result.status == 0, f'replay {number} of {trace} ended with {result.text()}')
         expect(result.out == console,
                f'replay {number} of {trace}: console differs from the recorded one '

@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Records programs that people use, in a Debian guest on a disk, and replays each recording twice.
+
+Each load is a script in tests/krr/guest/loads that checks its own data. All of them take hours,
+so scripts/test has a few only.
+"""
+
+import argparse
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import vm
+from tap import Report
+
+LOADS = vm.REPO / 'tests' / 'krr' / 'guest' / 'loads'
+PACKAGES = ('attr,fio,git,nginx-light,postgresql,procps,redis-server,redis-tools,sqlite3,'
+            'stress-ng,trinity,wget,wrk,xfsprogs')
+IMAGE_SIZE = '2G'
+DISK_SIZE = 400 << 20
+CLASSES = ('cpu-cache', 'filesystem', 'interrupt', 'io', 'memory', 'network', 'os', 'pipe',
+           'scheduler', 'vm')
+SEEDS = 20
+# Exit statuses of stress-ng that are no failure of a stressor: 3, it lacked something.
+STRESS_STATUSES = (0, 3)
+
+
+@dataclass
+class Load:
+    """A script with its arguments, and what the guest needs for it."""
+    script: str
+    arguments: list = field(default_factory=list)
+    disk: bool = False
+    network: bool = False
+    share: bool = False
+    statuses: tuple = (0,)
+    # Bounds the recorded stretch on a slow machine (s).
+    timeout: int = 1500
+
+
+def loads():
+    """All loads by name."""
+    found = {f'stress-ng {name}': Load('stress-ng', [name, '1'], statuses=STRESS_STATUSES)
+             for name in CLASSES}
+    found |= {f'trinity {seed}': Load('trinity', [str(seed), '30']) for seed in range(1, SEEDS + 1)}
+    for engine, direct in (('psync', 0), ('psync', 1), ('libaio', 1), ('io_uring', 1), ('mmap', 0)):
+        found[f'fio {engine}{" direct" if direct else ""}'] = \
+            Load('fio', [engine, '/dev/vdb', str(direct)], disk=True)
+    found |= {f'file system {kind}': Load('filesystem', [kind, '/dev/vdb'], disk=True)
+              for kind in ('ext4', 'xfs')}
+    found['sqlite'] = Load('sqlite', ['/dev/vdb'], disk=True)
+    found['postgresql'] = Load('postgresql', ['/dev/vdb'], disk=True)
+    found['nginx'] = Load('nginx', network=True)
+    found['redis'] = Load('redis', network=True)
+    found['git'] = Load('git')
+    found['apt'] = Load('apt', share=True)
+    return found
+
+
+def free_disk(folder):
+    """An image with an ext4 file system that has nothing in it."""
+    image = folder / 'disk.img'
+    image.unlink(missing_ok=True)
+    with image.open('wb') as file:
+        file.truncate(DISK_SIZE)
+    made = vm.run(['mkfs.ext4', '-q', image], env={'PATH': '/usr/sbin:/sbin:/usr/bin:/bin'})
+    vm.expect(made.status == 0, f'mkfs.ext4: {made.text()}')
+    return image
+
+
+def shared_package(folder):
+    """A folder with a package that needs no other."""
+    share = folder / 'share'
+    if not share.exists():
+        fetched = vm.run(['bash', '-c', '. "$1/scripts/lib.sh"; . "$1/scripts/lib-apt.sh"; '
+                          'apt_deb bookworm hello', 'fetch', vm.REPO])
+        vm.expect(fetched.status == 0, f'cannot fetch the package hello: {fetched.text()}')
+        share.mkdir()
+        package = Path(fetched.out.decode().strip())
+        (share / package.name).write_bytes(package.read_bytes())
+    return share
+
+
+def guest_options(load, folder, image, smp):
+    """Options of krr-vm for a load."""
+    options = ['--root', image, '--snapshot', '--smp', str(smp), '--mem', '1024',
+               '--timeout', str(load.timeout), '--krr-option', 'final-ram=on']
+    if load.disk:
+        options += ['--disk', free_disk(folder)]
+    if load.share:
+        options += ['--share', shared_package(folder)]
+    if load.network:
+        options += ['--append', 'ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off',
+                    '--qemu-option', '-netdev',
+                    '--qemu-option', 'user,id=net,hostfwd=tcp:127.0.0.1:8080-:80',
+                    '--qemu-option', '-device', '--qemu-option', 'virtio-net-pci,netdev=net,romfile=']
+    return options
+
+
+def check(name, load, folder, accel, smp, image, noise):
+    """Records and replays; removes the trace if all is well."""
+    trace = folder / f'{re.sub("[^a-z0-9]+", "-", name)}-{smp}.krr'
+    options = guest_options(load, folder, image, smp)
+    if noise and accel == 'tcg':
+        options += ['--krr-option', f'noise={noise}']
+    script = (LOADS / load.script).read_text()
+    shell = script.splitlines()[0].removeprefix('#!')
+    result = vm.run(vm.record_arguments(trace, [shell, '-c', script, load.script, *load.arguments],
+                                        accel, options), timeout=load.timeout + 200)
+    vm.expect(result.status in load.statuses, f'recording: {result.text()}\n'
+              + result.out.decode(errors='replace')[-3000:])
+    vm.check_replays(trace, load.timeout)
+    vm.leave_coverage(trace)
+    trace.unlink()
+    Path(f'{trace}.console').unlink()
+
+
+def main():
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
+    parser.add_argument('--smp', type=int, action='append', metavar='N',
+                        help='vCPUs; may be repeated (default 1, 2)')
+    parser.add_argument('--times', type=int, default=1, metavar='N')
+    parser.add_argument('--noise', metavar='KINDS',
+                        help='what the emulated CPUs do for noise (QEMU: -krr noise=), e.g. all')
+    parser.add_argument('--only', action='append', metavar='PATTERN',
+                        help='only loads whose names match; may be repeated')
+    arguments = parser.parse_args()
+    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    if arguments.noise and accel == 'kvm':
+        parser.error('--noise: only emulated CPUs make it')
+    built = vm.run([vm.SCRIPTS / 'guest-image', '--include', PACKAGES, '--size', IMAGE_SIZE,
+                    '--output', vm.BUILD / 'guest' / 'loads.img'], timeout=3600)
+    vm.expect(built.status == 0, f'guest image: {built.text()}')
+    image = Path(built.out.decode().strip())
+    wanted = {name: load for name, load in loads().items()
+              if not arguments.only or any(re.fullmatch(text, name) for text in arguments.only)}
+    report = Report()
+    with vm.work_folder(f'loads-{accel}') as folder, \
+            vm.session(accel, folder, noise=arguments.noise, mem=2048):
+        for smp in arguments.smp or [1, 2]:
+            for turn in range(1, arguments.times + 1):
+                for name, load in wanted.items():
+                    if not report.check(f'{name} at {smp} vCPUs under {accel}, {turn}', check, name,
+                                        load, folder, accel, smp, image, arguments.noise):
+                        (folder / f'{name}.failed').touch()
+    return report.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
