@@ -5,6 +5,8 @@
 Not a test: nothing here is good or bad. "plain" is a kernel without the recorder, "off" one with
 it that is not recording.
 
+Long runs need more time than tests have: KRR_TEST_TIMEOUT gives each other seconds.
+
 With --smp: what several vCPUs cost and gain. All workloads of smp_bench run in one guest, on all of
 its vCPUs at once, with recording off and on; the same work in turn on one of them shows what
 running it at once is worth.
@@ -54,8 +56,8 @@ def seconds(output):
 
 def run_one(command, accel, options):
     """Seconds of a run without recording."""
-    result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, *options, '--',
-                     *TIMED, *command])
+    result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel,
+                     '--timeout', str(vm.TIMEOUT - 60), *options, '--', *TIMED, *command])
     vm.expect(result.status == 0, f'run {command}: {result.text()} {result.out[-400:]!r}')
     return seconds(result.out)
 
