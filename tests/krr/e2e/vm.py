@@ -179,13 +179,13 @@ def work_folder(name):
 
 
 @contextlib.contextmanager
-def session(accel, folder, cpus=2):
-    """With accel 'lab', one emulated host for all recordings into the folder."""
+def session(accel, folder, cpus=2, mem=1536):
+    """With accel 'lab', one emulated host for all recordings into the folder, with mem MiB."""
     if accel != 'lab':
         yield
         return
     state = Path(tempfile.mkdtemp(prefix='krr-lab-'))
-    started = run([SCRIPTS / 'lab-host', 'start', '--mem', '1536', '--owner', os.getpid(),
+    started = run([SCRIPTS / 'lab-host', 'start', '--mem', mem, '--owner', os.getpid(),
                    '--cpus', cpus, state, folder])
     expect(started.status == 0, f'the emulated host does not start: {started.text()}')
     os.environ['KRR_LAB_SESSION'] = str(state)
