@@ -5,6 +5,8 @@
 Not a test: nothing here is good or bad. "plain" is a kernel without the recorder, "off" one with
 it that is not recording.
 
+Long runs need more time than tests have: KRR_TEST_TIMEOUT gives each other seconds.
+
 With --smp: what several vCPUs cost and gain. All workloads of smp_bench run in one guest, on all of
 its vCPUs at once, with recording off and on; the same work in turn on one of them shows what
 running it at once is worth.
@@ -54,8 +56,8 @@ def seconds(output):
 
 def run_one(command, accel, options):
     """Seconds of a run without recording."""
-    result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, *options, '--',
-                     *TIMED, *command])
+    result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel,
+                     '--timeout', str(vm.TIMEOUT - 60), *options, '--', *TIMED, *command])
     vm.expect(result.status == 0, f'run {command}: {result.text()} {result.out[-400:]!r}')
     return seconds(result.out)
 
@@ -180,11 +182,17 @@ def measure_smp(smp, accel, times, folder):
     trace.unlink()
 
 
-def measure_compile(smp, count, accel, folder):
-    """Measures and prints what recording costs a compile of kernel sources, on all vCPUs."""
-    root = vm.guest_root(folder)
-    work = compile_work.command(compile_work.install(root, count), smp)
-    options = ['--root', root, '--smp', str(smp), '--mem', '1024']
+def compile_memory(count):
+    """MiB of memory of a guest that compiles so many files, which it has in memory twice at its
+    start: packed, and in the file system."""
+    return 768 + 4 * count
+
+
+def measure_compile(smp, count, flags, accel, folder):
+    """Measures and prints what recording costs a compile of so many kernel sources, with these
+    flags of the compiler, on all vCPUs."""
+    work = compile_work.command(flags, smp)
+    options = ['--root', folder / 'root', '--smp', str(smp), '--mem', str(compile_memory(count))]
     trace = folder / f'compile-{smp}.krr'
     off = run_one(work, accel, options)
     on = record_one(trace, work, accel, options)
@@ -221,12 +229,13 @@ def main():
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
     if arguments.smp:
         with vm.work_folder('figures') as folder:
-            if not arguments.compile:
-                vm.guest_root(folder)
-            with vm.session(accel, folder):
+            count = arguments.compile or 0
+            root = vm.guest_root(folder)
+            flags = compile_work.install(root, count) if count else None
+            with vm.session(accel, folder, mem=768 + compile_memory(count)):
                 for smp in arguments.smp:
-                    if arguments.compile:
-                        measure_compile(smp, arguments.compile, accel, folder)
+                    if count:
+                        measure_compile(smp, count, flags, accel, folder)
                     else:
                         measure_smp(smp, accel, arguments.times, folder)
         return 0

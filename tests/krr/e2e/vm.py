@@ -197,14 +197,14 @@ def work_folder(name):
 
 
 @contextlib.contextmanager
-def session(accel, folder, cpus=2, noise=None):
-    """With accel 'lab', one emulated host for all recordings into the folder; with noise of these
-    kinds."""
+def session(accel, folder, cpus=2, noise=None, mem=1536):
+    """With accel 'lab', one emulated host for all recordings into the folder, with mem MiB; with
+    noise of these kinds."""
     if accel != 'lab':
         yield
         return
     state = Path(tempfile.mkdtemp(prefix='krr-lab-'))
-    started = run([SCRIPTS / 'lab-host', 'start', '--mem', '1536', '--owner', os.getpid(),
+    started = run([SCRIPTS / 'lab-host', 'start', '--mem', mem, '--owner', os.getpid(),
                    '--cpus', cpus, *(['--noise', noise] if noise else []), state, folder])
     expect(started.status == 0, f'the emulated host does not start: {started.text()}')
     os.environ['KRR_LAB_SESSION'] = str(state)
