@@ -61,6 +61,12 @@ def install(root, count):
     return sorted(options)
 
 
+def memory(count):
+    """MiB of memory of a guest that compiles so many files, which it has in memory twice at its
+    start: packed, and in the file system."""
+    return 768 + 4 * count
+
+
 def command(options, at_once):
     """Compiles all files, as many at once."""
     one = f'./cc1 -quiet -fpreprocessed -w {" ".join(options)} $f -o $f.s && ./as $f.s -o $f.o && rm $f.s'

@@ -182,17 +182,11 @@ def measure_smp(smp, accel, times, folder):
     trace.unlink()
 
 
-def compile_memory(count):
-    """MiB of memory of a guest that compiles so many files, which it has in memory twice at its
-    start: packed, and in the file system."""
-    return 768 + 4 * count
-
-
 def measure_compile(smp, count, flags, accel, folder):
     """Measures and prints what recording costs a compile of so many kernel sources, with these
     flags of the compiler, on all vCPUs."""
     work = compile_work.command(flags, smp)
-    options = ['--root', folder / 'root', '--smp', str(smp), '--mem', str(compile_memory(count))]
+    options = ['--root', folder / 'root', '--smp', str(smp), '--mem', str(compile_work.memory(count))]
     trace = folder / f'compile-{smp}.krr'
     off = run_one(work, accel, options)
     on = record_one(trace, work, accel, options)
@@ -232,7 +226,7 @@ def main():
             count = arguments.compile or 0
             root = vm.guest_root(folder)
             flags = compile_work.install(root, count) if count else None
-            with vm.session(accel, folder, mem=768 + compile_memory(count)):
+            with vm.session(accel, folder, mem=768 + compile_work.memory(count)):
                 for smp in arguments.smp:
                     if count:
                         measure_compile(smp, count, flags, accel, folder)

@@ -12,14 +12,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import debian
 import vm
 from tap import Report
 
 LOADS = vm.REPO / 'tests' / 'krr' / 'guest' / 'loads'
-PACKAGES = ('attr,fio,git,nginx-light,postgresql,procps,redis-server,redis-tools,sqlite3,'
-            'stress-ng,trinity,wget,wrk,xfsprogs')
-IMAGE_SIZE = '2G'
-DISK_SIZE = 400 << 20
 CLASSES = ('cpu-cache', 'filesystem', 'interrupt', 'io', 'memory', 'network', 'os', 'pipe',
            'scheduler', 'vm')
 SEEDS = 20
@@ -59,23 +56,12 @@ def loads():
     return found
 
 
-def free_disk(folder):
-    """An image with an ext4 file system that has nothing in it."""
-    image = folder / 'disk.img'
-    image.unlink(missing_ok=True)
-    with image.open('wb') as file:
-        file.truncate(DISK_SIZE)
-    made = vm.run(['mkfs.ext4', '-q', image], env={'PATH': '/usr/sbin:/sbin:/usr/bin:/bin'})
-    vm.expect(made.status == 0, f'mkfs.ext4: {made.text()}')
-    return image
-
-
 def shared_package(folder):
     """A folder with a package that needs no other."""
     share = folder / 'share'
     if not share.exists():
         fetched = vm.run(['bash', '-c', '. "$1/scripts/lib.sh"; . "$1/scripts/lib-apt.sh"; '
-                          'apt_deb bookworm hello', 'fetch', vm.REPO])
+                          'apt_deb "$APT_BOOKWORM" hello', 'fetch', vm.REPO])
         vm.expect(fetched.status == 0, f'cannot fetch the package hello: {fetched.text()}')
         share.mkdir()
         package = Path(fetched.out.decode().strip())
@@ -88,14 +74,11 @@ def guest_options(load, folder, image, smp):
     options = ['--root', image, '--snapshot', '--smp', str(smp), '--mem', '1024',
                '--timeout', str(load.timeout), '--krr-option', 'final-ram=on']
     if load.disk:
-        options += ['--disk', free_disk(folder)]
+        options += ['--disk', debian.free_disk(folder)]
     if load.share:
         options += ['--share', shared_package(folder)]
     if load.network:
-        options += ['--append', 'ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off',
-                    '--qemu-option', '-netdev',
-                    '--qemu-option', 'user,id=net,hostfwd=tcp:127.0.0.1:8080-:80',
-                    '--qemu-option', '-device', '--qemu-option', 'virtio-net-pci,netdev=net,romfile=']
+        options += debian.network()
     return options
 
 
@@ -132,10 +115,7 @@ def main():
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
     if arguments.noise and accel == 'kvm':
         parser.error('--noise: only emulated CPUs make it')
-    built = vm.run([vm.SCRIPTS / 'guest-image', '--include', PACKAGES, '--size', IMAGE_SIZE,
-                    '--output', vm.BUILD / 'guest' / 'loads.img'], timeout=3600)
-    vm.expect(built.status == 0, f'guest image: {built.text()}')
-    image = Path(built.out.decode().strip())
+    image = debian.image()
     wanted = {name: load for name, load in loads().items()
               if not arguments.only or any(re.fullmatch(text, name) for text in arguments.only)}
     report = Report()
