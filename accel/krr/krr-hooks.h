@@ -13,6 +13,7 @@
 
 struct CPUState;
 struct AccelOpsClass;
+struct AddressSpace;
 struct MemoryRegion;
 struct QDict;
 
@@ -96,6 +97,9 @@ static inline void krr_dma_wrote(const void *memory, uint64_t length)
         krr_record_wrote(memory, length);
     }
 }
+
+/* The address space for the DMA of a PCI device with krr-bypass=on; record mode only. */
+struct AddressSpace *krr_bypass_space(void);
 
 /* A thread wants @cpu's thread to leave what it is in: so it must not sleep for the
  * kernel-entry lock. Any thread. */

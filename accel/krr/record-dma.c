@@ -185,6 +185,14 @@ bool krr_record_dma(MemoryRegion *mr, uint64_t offset, const void *data, uint64_
     return true;
 }
 
+/* Tells TCG and migration that guest memory at @host has changed. */
+static void changed(MemoryRegion *mr, uint8_t *host, unsigned size)
+{
+    /* Unmapping does that, and drops a reference. */
+    memory_region_ref(mr);
+    address_space_unmap(&address_space_memory, host, size, true, size);
+}
+
 bool krr_record_dma_store(MemoryRegion *mr, uint64_t offset, uint64_t value,
                           unsigned size, bool swap)
 {
@@ -202,8 +210,24 @@ bool krr_record_dma_store(MemoryRegion *mr, uint64_t offset, uint64_t value,
     update_copies(host, bytes, size);
     /* In one piece: the guest reads indices of rings while they are written. */
     stn_he_p(host, size, value);
-    /* Unmapping tells TCG and migration about the change, and drops the reference. */
-    memory_region_ref(mr);
-    address_space_unmap(&address_space_memory, host, size, true, size);
+    changed(mr, host, size);
+    return true;
+}
+
+bool krr_record_unseen(hwaddr address, const void *data, unsigned size, MemTxAttrs attrs)
+{
+    hwaddr offset, length = size;
+    MemoryRegion *mr;
+    uint8_t *host;
+
+    RCU_READ_LOCK_GUARD();
+    mr = address_space_translate(&address_space_memory, address, &offset, &length, true, attrs);
+    if (length < size || !is_guest_memory(mr)) {
+        return false;
+    }
+    host = (uint8_t *)memory_region_get_ram_ptr(mr) + offset;
+    update_copies(host, data, size);
+    stn_he_p(host, size, ldn_he_p(data, size));
+    changed(mr, host, size);
     return true;
 }

@@ -7,7 +7,9 @@
 #include "exec/address-spaces.h"
 #include "exec/memory.h"
 #include "hw/boards.h"
+#include "hw/pci/pci_device.h"
 #include "hw/qdev-core.h"
+#include "hw/virtio/virtio.h"
 #include "migration/blocker.h"
 #include "net/net.h"
 #include "net/vhost_net.h"
@@ -111,6 +113,16 @@ static bool is_recordable(const char *type)
     return false;
 }
 
+/* A virtio device that ignores krr-bypass=on of its PCI device, since its DMA goes past that. */
+static bool is_bypassed_in_vain(Object *obj)
+{
+    Object *proxy = object_dynamic_cast(obj, TYPE_VIRTIO_DEVICE) && DEVICE(obj)->parent_bus ?
+        OBJECT(DEVICE(obj)->parent_bus->parent) : NULL;
+
+    return proxy && object_dynamic_cast(proxy, TYPE_PCI_DEVICE) &&
+           PCI_DEVICE(proxy)->krr_bypass && VIRTIO_DEVICE(obj)->dma_as == &address_space_memory;
+}
+
 /* Returns nonzero, with an error, at the first object that cannot be recorded. */
 static int check_object(Object *obj, void *opaque)
 {
@@ -120,6 +132,10 @@ static int check_object(Object *obj, void *opaque)
     if (object_dynamic_cast(obj, TYPE_IOTHREAD)) {
         error_setg(errp, "an iothread object: devices that work outside the main loop "
                    "cannot be recorded yet; remove it");
+        return 1;
+    }
+    if (is_bypassed_in_vain(obj)) {
+        error_setg(errp, "krr-bypass=on of %s needs iommu_platform=on too", type);
         return 1;
     }
     if (object_dynamic_cast(obj, TYPE_DEVICE) && DEVICE(obj)->realized &&

@@ -9,6 +9,7 @@
  *   record-snapshot.c  what comes before the first record
  *   record-io.c        device accesses of vCPUs
  *   record-dma.c       device writes into guest memory
+ *   record-bypass.c    devices that are not recorded
  *   record-ram.c       memory of the guest in the trace
  *   record-limits.c    what cannot be recorded
  *   record-monitor.c   QMP and HMP
@@ -81,6 +82,14 @@ bool krr_snapshot_describe(KrrMachine *machine, MemoryRegion *shared, bool final
                          Error **errp);
 /* Writes everything up to the first record. */
 bool krr_snapshot_write(KrrWriter *writer, const KrrMachine *machine, Error **errp);
+
+/* ---- record-dma.c ---- */
+
+/*
+ * Writes @size bytes (1, 2, 4 or 8) of @data into guest memory at @address without a record.
+ * False: nothing done, there is no memory, or not all of them are in one piece of it.
+ */
+bool krr_record_unseen(hwaddr address, const void *data, unsigned size, MemTxAttrs attrs);
 
 /* ---- record-ram.c ---- */
 

@@ -78,11 +78,40 @@ def qemu_options(*options):
 ECHO = "sh -c 'read -r n; head -c $n'"
 
 
+# The host's side of a tap: an address, and the service for as long as there is the interface.
+TAP_UP = f"""#!/bin/busybox sh
+busybox ip addr add 10.67.82.1/24 dev $1
+busybox ip link set $1 up
+busybox nc -ll -s 10.67.82.1 -p 7 -e {ECHO} >/dev/null 2>&1 &
+server=$!
+{{ while [ -e /sys/class/net/$1 ]; do busybox sleep 1; done; kill $server; }} >/dev/null 2>&1 &
+"""
+
+
 def network(model, _work):
     """A network card of this model, and QEMU's user-mode network."""
     return ['network'], qemu_options(
         '-netdev', f'user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:7-cmd:{ECHO}',
         '-device', f'{model},netdev=net,romfile=')
+
+
+def network_pair(_, work):
+    """Two network cards, connected by a socket of the host."""
+    port = {'kvm': 7101, 'lab': 7102, 'tcg': 7103}[work.accel]
+    return ['network_pair'], qemu_options(
+        '-netdev', f'socket,id=one,listen=127.0.0.1:{port}',
+        '-netdev', f'socket,id=two,connect=127.0.0.1:{port}',
+        '-device', 'virtio-net-pci,netdev=one,romfile=', '-device', 'e1000,netdev=two,romfile=')
+
+
+def tap(_, work):
+    """A network card whose other end is an interface of the host."""
+    script = work.folder / 'tap-up'
+    script.write_text(TAP_UP)
+    script.chmod(0o755)
+    return ['tap'], qemu_options(
+        '-netdev', f'tap,id=net,ifname=krrtap,script={work.there(script)},downscript=no',
+        '-device', 'virtio-net-pci,netdev=net,romfile=')
 
 
 def serial_ports(_, work):
@@ -111,6 +140,8 @@ TESTS = {
     'disk by native AIO': (host_side, 'aio=native,cache=none'),
     'disk by io_uring': (host_side, 'aio=io_uring'),
     **{f'network with {model}': (network, model) for model in ('virtio-net-pci', 'e1000')},
+    'network by a socket': (network_pair, None),
+    'network by a tap': (tap, None),
     'virtio serial ports': (serial_ports, None),
     'virtio random numbers': (random_device, None),
     'virtio 9p folder': (shared_folder, None),
