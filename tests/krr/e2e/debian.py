@@ -5,7 +5,7 @@ from pathlib import Path
 
 import vm
 
-PACKAGES = ('attr,fio,git,nginx-light,postgresql,procps,redis-server,redis-tools,rocksdb-tools,'
+PACKAGES = ('attr,dpdk,fio,git,nginx-light,postgresql,procps,redis-server,redis-tools,rocksdb-tools,'
             'sqlite3,stress-ng,trinity,wget,wrk,xfsprogs')
 IMAGE_SIZE = '2G'
 DISK_SIZE = 1 << 30
@@ -33,7 +33,15 @@ def free_disk(folder):
 def network():
     """Options of krr-vm for a network card with an address; port 8080 of the host, which the guest
     sees as 10.0.2.2, leads to the guest's port 80."""
-    words = ['-netdev', 'user,id=net,hostfwd=tcp:127.0.0.1:8080-:80',
-             '-device', 'virtio-net-pci,netdev=net,romfile=']
     return ['--append', 'ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off',
-            *(part for word in words for part in ('--qemu-option', word))]
+            *vm.qemu_options('-netdev', 'user,id=net,hostfwd=tcp:127.0.0.1:8080-:80',
+                             '-device', 'virtio-net-pci,netdev=net,romfile=')]
+
+
+def bypassed_cards():
+    """Options for two network cards that are connected outside, for a program that drives them."""
+    return vm.qemu_options(
+        '-netdev', 'socket,id=one,listen=127.0.0.1:8081',
+        '-netdev', 'socket,id=two,connect=127.0.0.1:8081',
+        '-device', 'e1000,netdev=one,romfile=,krr-bypass=on',
+        '-device', 'e1000,netdev=two,romfile=,krr-bypass=on')

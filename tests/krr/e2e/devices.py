@@ -66,13 +66,8 @@ def qcow2_disk(_, work):
 def host_side(options, work):
     """The same with another way to read and write the image."""
     copy = copy_of(disk_image(work.folder), 'host')
-    return ['disk', DISKS['virtio']], qemu_options(
+    return ['disk', DISKS['virtio']], vm.qemu_options(
         '-drive', f'if=virtio,format=raw,file={work.there(copy)},{options}')
-
-
-def qemu_options(*options):
-    """Options of QEMU as options of krr-vm."""
-    return [word for option in options for word in ('--qemu-option', option)]
 
 
 # Sends back what it gets; the first line says how many bytes that is.
@@ -91,7 +86,7 @@ server=$!
 
 def network(model, _work):
     """A network card of this model, and QEMU's user-mode network."""
-    return ['network'], qemu_options(
+    return ['network'], vm.qemu_options(
         '-netdev', f'user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:7-cmd:{ECHO}',
         '-device', f'{model},netdev=net,romfile=')
 
@@ -99,7 +94,7 @@ def network(model, _work):
 def network_pair(_, work):
     """Two network cards, connected by a socket of the host."""
     port = {'kvm': 7101, 'lab': 7102, 'tcg': 7103}[work.accel]
-    return ['network_pair'], qemu_options(
+    return ['network_pair'], vm.qemu_options(
         '-netdev', f'socket,id=one,listen=127.0.0.1:{port}',
         '-netdev', f'socket,id=two,connect=127.0.0.1:{port}',
         '-device', 'virtio-net-pci,netdev=one,romfile=', '-device', 'e1000,netdev=two,romfile=')
@@ -110,7 +105,7 @@ def tap(_, work):
     script = work.folder / 'tap-up'
     script.write_text(TAP_UP)
     script.chmod(0o755)
-    return ['tap'], qemu_options(
+    return ['tap'], vm.qemu_options(
         '-netdev', f'tap,id=net,ifname=krrtap,script={work.there(script)},downscript=no',
         '-device', 'virtio-net-pci,netdev=net,romfile=')
 
@@ -118,7 +113,7 @@ def tap(_, work):
 def serial_ports(_, work):
     """Two virtio serial ports, which are connected to each other."""
     name = f'path={work.folder.name},abstract=on'
-    return ['serial_ports'], qemu_options(
+    return ['serial_ports'], vm.qemu_options(
         '-chardev', f'socket,id=one,server=on,wait=off,{name}',
         '-chardev', f'socket,id=two,{name}', '-device', 'virtio-serial-pci',
         '-device', 'virtserialport,nr=1,chardev=one', '-device', 'virtserialport,nr=2,chardev=two')
@@ -126,7 +121,7 @@ def serial_ports(_, work):
 
 def random_device(_, _work):
     """A device that makes random numbers."""
-    return ['random_device'], qemu_options('-device', 'virtio-rng-pci')
+    return ['random_device'], vm.qemu_options('-device', 'virtio-rng-pci')
 
 
 def shared_folder(_, work):

@@ -32,6 +32,7 @@ class Load:
     disk: bool = False
     network: bool = False
     share: bool = False
+    bypassed_cards: bool = False
     statuses: tuple = (0,)
     # Bounds the recorded stretch on a slow machine (s).
     timeout: int = 1500
@@ -53,6 +54,7 @@ def loads():
     found['redis'] = Load('redis', network=True)
     found['git'] = Load('git')
     found['apt'] = Load('apt', share=True)
+    found['dpdk'] = Load('dpdk', bypassed_cards=True)
     return found
 
 
@@ -79,6 +81,8 @@ def guest_options(load, folder, image, smp):
         options += ['--share', shared_package(folder)]
     if load.network:
         options += debian.network()
+    if load.bypassed_cards:
+        options += debian.bypassed_cards()
     return options
 
 

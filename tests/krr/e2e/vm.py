@@ -98,6 +98,11 @@ def record(trace, command, accel, options=()):
     return run(record_arguments(trace, command, accel, options))
 
 
+def qemu_options(*options):
+    """Options of QEMU as options of krr-vm."""
+    return [word for option in options for word in ('--qemu-option', option)]
+
+
 def replay(trace, options=(), timeout=TIMEOUT):
     """Replays a trace to its end."""
     return run([SCRIPTS / 'krr-vm', 'replay', trace, *options], timeout)
