@@ -141,9 +141,9 @@ def main():
                     trace = folder / f'{name}-{smp}-{turn}.krr'
                     options = ['--root', root, '--smp', str(smp),
                                '--append', 'rcupdate.rcu_cpu_stall_suppress=0']
-                    # Once for each case, memory at the end is compared as well. Not with noise:
-                    # undefined flags lie about wherever a stack once was.
-                    if turn == 1 and not arguments.noise:
+                    # Once for each case, memory at the end is compared as well. Not with noisy
+                    # flags: undefined ones lie about wherever a stack once was.
+                    if turn == 1 and not re.search('flags|all', arguments.noise or ''):
                         options += ['--krr-option', 'final-ram=on']
                     if arguments.noise and accel == 'tcg':
                         options += ['--krr-option', f'noise={arguments.noise}']
