@@ -35,7 +35,6 @@ tool:fakeroot           fakeroot            the guest's disk image
 tool:mke2fs             e2fsprogs           the guest's disk image, tests
 tool:shellcheck         shellcheck          tests
 tool:cppcheck           cppcheck            tests
-tool:gnuplot            gnuplot-nox         the graphs of scripts/bench
 tool:mandoc             mandoc              tests
 tool:spin               spin                tests
 tool:openssl            openssl             the guest kernel

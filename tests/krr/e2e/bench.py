@@ -232,7 +232,7 @@ def main():
     parser.add_argument('--output', type=Path, default=vm.BUILD / 'bench',
                         help='folder for the results (default build/bench)')
     arguments = parser.parse_args()
-    vm.expect(shutil.which('gnuplot'), 'gnuplot is missing: run scripts/setup-packages')
+    vm.expect(shutil.which('gnuplot'), 'gnuplot is missing, which draws the graphs: install the Debian package gnuplot-nox')
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
     image = debian.image()
     results = {}
