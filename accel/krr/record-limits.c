@@ -179,6 +179,10 @@ static bool check_accel(Error **errp)
     } else if (!tcg_enabled()) {
         error_setg(errp, "this accelerator cannot record; use -accel kvm or -accel tcg");
         return false;
+    } else if (!qemu_tcg_mttcg_enabled()) {
+        error_setg(errp, "a vCPU has to wait while another one goes on, which needs a thread "
+                   "each; leave out thread=single and -icount");
+        return false;
     }
     if (replay_mode != REPLAY_MODE_NONE) {
         error_setg(errp, "-icount rr= and -krr exclude each other");
