@@ -8,6 +8,7 @@
  */
 #include <linux/buildid.h>
 #include <linux/cpu.h>
+#include <linux/efi.h>
 #include <linux/export.h>
 #include <linux/init.h>
 #include <linux/interrupt.h>
@@ -230,6 +231,10 @@ static int check_machine(void)
 		pr_err("not recording: %u of %u CPUs are online\n",
 		       online, krr_device.shared->vcpus);
 		return refuse(KRR_REFUSE_VCPUS, -EBUSY);
+	}
+	if (efi_enabled(EFI_RUNTIME_SERVICES)) {
+		pr_err("not recording: EFI runtime services are code that is not this kernel's: boot with efi=noruntime\n");
+		return refuse(KRR_REFUSE_FIRMWARE, -EPERM);
 	}
 	return 0;
 }
