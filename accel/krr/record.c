@@ -254,6 +254,8 @@ static void bell_refuse(uint32_t reason)
         [KRR_REFUSE_ABI] = "the recorder in its kernel has another version than QEMU's",
         [KRR_REFUSE_CPU] = "a CPU feature that the recorder relies on is missing, or one "
                            "that it cannot record is on",
+        [KRR_REFUSE_IN_USE] = "something is in use there that cannot be recorded",
+        [KRR_REFUSE_FIRMWARE] = "its kernel calls the firmware, which cannot be recorded",
     };
 
     BQL_LOCK_GUARD();

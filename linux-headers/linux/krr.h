@@ -146,6 +146,8 @@
 #define KRR_REFUSE_MEMTYPE	2	/* BAR2 cannot be mapped write-back */
 #define KRR_REFUSE_ABI		3	/* magic or version of BAR2 */
 #define KRR_REFUSE_CPU		4	/* CPU feature the recorder relies on is missing or unwanted */
+#define KRR_REFUSE_IN_USE	5	/* something is in use that cannot be recorded */
+#define KRR_REFUSE_FIRMWARE	6	/* the kernel calls the firmware (EFI runtime services) */
 
 /* State of a recording, krr_shared.state and krr_area.state. */
 #define KRR_STATE_OFF		0	/* hooks return at once */

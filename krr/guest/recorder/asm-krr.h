@@ -439,6 +439,25 @@ static __always_inline void krr_text_changed(void)
 	__krr_e;							\
 })
 
+/* ---- what cannot be recorded, and can be refused ---- */
+
+enum krr_unsupported {
+	KRR_PERF_MMAP,		/* the ring of a performance counter is mapped */
+	KRR_PACKET_MMAP,	/* a ring of a packet socket is mapped */
+	KRR_DEV_MEM,		/* /dev/mem or /dev/port is open */
+	KRR_PROC_KCORE,		/* /proc/kcore is open */
+	KRR_UNSUPPORTED		/* number of them */
+};
+
+/*
+ * @what is about to begin: 0, or -EOPNOTSUPP because a recording runs. If 0, what has begun
+ * keeps recordings from starting until krr_unsupported_end(). Does not sleep.
+ */
+int krr_unsupported_begin(enum krr_unsupported what);
+/* One more of what has begun, as by a fork. */
+void krr_unsupported_again(enum krr_unsupported what);
+void krr_unsupported_end(enum krr_unsupported what);
+
 /* ---- start and end ---- */
 
 /*

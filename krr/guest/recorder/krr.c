@@ -8,6 +8,7 @@
  */
 #include <linux/buildid.h>
 #include <linux/cpu.h>
+#include <linux/efi.h>
 #include <linux/export.h>
 #include <linux/init.h>
 #include <linux/interrupt.h>
@@ -231,7 +232,28 @@ static int check_machine(void)
 		       online, krr_device.shared->vcpus);
 		return refuse(KRR_REFUSE_VCPUS, -EBUSY);
 	}
+	if (efi_enabled(EFI_RUNTIME_SERVICES)) {
+		pr_err("not recording: EFI runtime services are code that is not this kernel's: boot with efi=noruntime\n");
+		return refuse(KRR_REFUSE_FIRMWARE, -EPERM);
+	}
 	return 0;
+}
+
+static int start_recording(void)
+{
+	int err;
+
+	introduce_kernel();
+	cpu_hotplug_disable();
+	static_branch_enable(&krr_active_key);
+	krr_status = KRR_RECORDING;
+	pr_info("recording\n");
+	err = stop_machine(park, NULL, cpu_online_mask);
+	if (!err && count_on() == num_online_cpus())
+		return 0;
+	/* QEMU did not take it; it says why. */
+	tidy_up();
+	return err ? err : -EIO;
 }
 
 static int start_locked(void)
@@ -249,17 +271,11 @@ static int start_locked(void)
 		if (err)
 			return err;
 	}
-	introduce_kernel();
-	cpu_hotplug_disable();
-	static_branch_enable(&krr_active_key);
-	krr_status = KRR_RECORDING;
-	pr_info("recording\n");
-	err = stop_machine(park, NULL, cpu_online_mask);
-	if (!err && count_on() == num_online_cpus())
-		return 0;
-	/* QEMU did not take it; it says why. */
-	tidy_up();
-	return err ? err : -EIO;
+	if (!krr_unsupported_shut())
+		return refuse(KRR_REFUSE_IN_USE, -EBUSY);
+	err = start_recording();
+	krr_unsupported_open();
+	return err;
 }
 
 static int krr_start(void)

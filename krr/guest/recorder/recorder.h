@@ -83,4 +83,8 @@ void krr_record_end(struct krr_frame *frame, u32 kind);
 int krr_memory_prepare(void);
 const struct krr_memory *krr_memory_describe(unsigned long sp, unsigned long *number);
 
+/* unsupported.c */
+bool krr_unsupported_shut(void);
+void krr_unsupported_open(void);
+
 #endif /* _X86_KRR_RECORDER_H */

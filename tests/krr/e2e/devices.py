@@ -63,6 +63,22 @@ def qcow2_disk(_, work):
     return ['disk', DISKS['virtio']], ['--disk', image]
 
 
+def user_pages(case, bus, work):
+    """What only user space has written goes to a disk: in commands, or by a journal."""
+    copy = copy_of(disk_image(work.folder), case)
+    return [case, DISKS[bus]], ['--disk', f'{bus}:{copy}']
+
+
+def ata_pages(bus, work):
+    """By commands of ATA."""
+    return user_pages('ata_pages', bus, work)
+
+
+def journaled_data(bus, work):
+    """By a file system that has data in its journal, too."""
+    return user_pages('journaled_data', bus, work)
+
+
 def host_side(options, work):
     """The same with another way to read and write the image."""
     copy = copy_of(disk_image(work.folder), 'host')
@@ -133,6 +149,8 @@ def shared_folder(_, work):
 TAP = 'network by a tap'
 TESTS = {
     **{f'disk on {bus}': (disk, bus) for bus in DISKS},
+    'user pages in ATA commands': (ata_pages, 'ide'),
+    'user pages in a journal': (journaled_data, 'virtio'),
     'disk in a qcow2 image': (qcow2_disk, None),
     'disk by native AIO': (host_side, 'aio=native,cache=none'),
     'disk by io_uring': (host_side, 'aio=io_uring'),

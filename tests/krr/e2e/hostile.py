@@ -301,6 +301,29 @@ def kept_kernel(folder, accel):
     expect(b'here I stay' in result.out, f'the replay did not get there: {result.text()}')
 
 
+# What the guest's kernel says of what it does not let a recording start beside.
+IN_USE = ('a performance counter is mapped', 'the ring of a packet socket is mapped',
+          '/dev/mem or /dev/port is open', '/proc/kcore is open')
+
+
+def unrecorded(folder, accel):
+    """What cannot be recorded: no recording starts beside it, and it is refused while one runs."""
+    trace = folder / 'unrecorded.krr'
+    there = f'/share/{trace.name}' if accel == 'lab' else trace
+    refused = 'while the kernel is recorded'
+    result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, '--smp', '2',
+                     '--root', folder / 'root', '--qemu-option', '-krr',
+                     '--qemu-option', f'record={there},start=manual', '--',
+                     'sh', '-c', f'/krr/unrecorded && dmesg | grep "{refused}"'])
+    said = result.out.decode(errors='replace')
+    expect(result.status == 0, f'{result.text()}\n{said}')
+    for text in IN_USE:
+        expect(f'not recording: {text}' in said, f'the kernel did not say that {text}: {said}')
+    expect(said.count(refused) == len(IN_USE), f'not once for each: {said}')
+    replayed = vm.replay(trace)
+    expect(replayed.status == 0, f'the trace does not replay: {replayed.text()}')
+
+
 class Monitor:
     """QMP of a recording QEMU."""
 
@@ -516,6 +539,7 @@ def main():
             report.check('smallest and impossible rings', smallest_ring, folder, accel)
             report.check('timeout', timeout_closes_trace, folder, accel)
             report.check('vCPU that keeps the kernel', kept_kernel, folder, accel)
+            report.check('what cannot be recorded', unrecorded, folder, accel)
             report.check('conflicting options', refused_options, folder, good)
             if accel == 'lab':
                 report.skip('disk full', 'the writer is the same under tcg, which is tested')

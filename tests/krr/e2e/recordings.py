@@ -20,9 +20,11 @@ from tap import Report
 PROGRAMS = {
     'fork_exec': [], 'pipes': [], 'alarm_signals': [], 'segv_sigreturn': [],
     'walk': ['/proc', '/sys'], 'tmpfs_copy': [], 'mmap_loop': [], 'ping_pong': [],
-    'ptrace_child': [], 'timers': [], 'mapped_exec': [], 'sockets': [], 'byte_reads': [], 'user_pages': [],
+    'ptrace_child': [], 'timers': [], 'mapped_exec': [], 'sockets': [], 'byte_reads': [],
+    'user_pages': [], 'fuse_server': [],
 }
-CASES = ['oops', 'sysrq_crash', 'shell_work', 'timers', 'mapped_exec', 'sockets', 'user_pages']
+CASES = ['oops', 'sysrq_crash', 'shell_work', 'timers', 'mapped_exec', 'sockets', 'user_pages',
+         'fuse_server']
 
 # The same for what only several vCPUs can do.
 SMP_PROGRAMS = {

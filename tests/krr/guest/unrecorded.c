@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What cannot be recorded is refused while a recording runs, and keeps one from starting while it
+ * is in use. Starts and stops the recording itself.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <linux/perf_event.h>
+#include <net/ethernet.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "check.h"
+
+#define PAGE        4096
+#define RING        (2 * PAGE)
+
+/* What is in use: a mapping or a file. */
+static void *mapping;
+static int file;
+
+/* Maps the ring of a file, which is then closed. Returns 0, or -1 with errno. */
+static int map(int fd)
+{
+    int saved;
+
+    mapping = mmap(NULL, RING, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    saved = errno;
+    CHECK(close(fd) == 0);
+    errno = saved;
+    return mapping == MAP_FAILED ? -1 : 0;
+}
+
+static void unmap(void)
+{
+    CHECK(munmap(mapping, RING) == 0);
+}
+
+static int map_counter(void)
+{
+    struct perf_event_attr attributes = {
+        .type = PERF_TYPE_SOFTWARE,
+        .size = sizeof(attributes),
+        .config = PERF_COUNT_SW_CONTEXT_SWITCHES,
+    };
+    int fd = syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0);
+
+    CHECK(fd >= 0);
+    return map(fd);
+}
+
+static int map_packets(void)
+{
+    struct tpacket_req ring = {
+        .tp_block_size = PAGE,
+        .tp_block_nr = RING / PAGE,
+        .tp_frame_size = PAGE,
+        .tp_frame_nr = RING / PAGE,
+    };
+    int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+
+    CHECK(fd >= 0);
+    CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) == 0);
+    return map(fd);
+}
+
+static int open_file(const char *path)
+{
+    file = open(path, O_RDONLY);
+    return file < 0 ? -1 : 0;
+}
+
+static int open_mem(void)
+{
+    return open_file("/dev/mem");
+}
+
+static int open_port(void)
+{
+    return open_file("/dev/port");
+}
+
+static int open_kcore(void)
+{
+    return open_file("/proc/kcore");
+}
+
+static void close_file(void)
+{
+    CHECK(close(file) == 0);
+}
+
+static const struct {
+    const char *name;
+    int (*begin)(void);
+    void (*end)(void);
+} uses[] = {
+    { "performance counter", map_counter, unmap }, { "packet socket", map_packets, unmap },
+    { "/dev/mem", open_mem, close_file }, { "/dev/port", open_port, close_file },
+    { "/proc/kcore", open_kcore, close_file },
+};
+
+#define USES (sizeof(uses) / sizeof(uses[0]))
+
+/* Writes to the recorder's file; returns 0 or errno. */
+static int control(const char *text)
+{
+    int fd = open("/sys/kernel/krr/record", O_WRONLY), err;
+
+    CHECK(fd >= 0);
+    err = write(fd, text, strlen(text)) < 0 ? errno : 0;
+    CHECK(close(fd) == 0);
+    return err;
+}
+
+/* What a child has inherited counts, whatever became of its parent's. */
+static void inherited(void)
+{
+    pid_t pid;
+
+    CHECK(map_packets() == 0);
+    pid = check_fork();
+    if (pid == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    unmap();
+    CHECK(control("1") == EBUSY);
+    CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < USES; i++) {
+        CHECK(uses[i].begin() == 0);
+        CHECK(control("1") == EBUSY);
+        uses[i].end();
+        printf("no start: %s\n", uses[i].name);
+    }
+    inherited();
+    fflush(NULL);
+    CHECK(control("1") == 0);
+    for (size_t i = 0; i < USES; i++) {
+        CHECK(uses[i].begin() < 0 && errno == EOPNOTSUPP);
+        CHECK(uses[i].begin() < 0 && errno == EOPNOTSUPP);
+        printf("refused: %s\n", uses[i].name);
+    }
+    fflush(NULL);
+    CHECK(control("0") == 0);
+    for (size_t i = 0; i < USES; i++) {
+        CHECK(uses[i].begin() == 0);
+        uses[i].end();
+    }
+    return 0;
+}
