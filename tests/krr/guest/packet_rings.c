@@ -80,8 +80,8 @@ static void set_option(int fd, int option, const void *value, socklen_t length)
     CHECK(setsockopt(fd, SOL_PACKET, option, value, length) == 0);
 }
 
-/* @option: PACKET_RX_RING or PACKET_TX_RING. */
-static void ring_open(struct packet_ring *ring, int version, int option, int headers)
+/* @option: PACKET_RX_RING or PACKET_TX_RING; @more: another that is to be on, or 0. */
+static void ring_open(struct packet_ring *ring, int version, int option, int more)
 {
     static const int versions[] = { 0, TPACKET_V1, TPACKET_V2, TPACKET_V3 };
     struct tpacket_req3 request = {
@@ -95,14 +95,15 @@ static void ring_open(struct packet_ring *ring, int version, int option, int hea
         .sll_protocol = htons(option == PACKET_RX_RING ? ETH_P_ALL : 0),
         .sll_ifindex = if_nametoindex("lo"),
     };
+    int on = 1;
 
     ring->fd = socket(AF_PACKET, SOCK_RAW, 0);
     ring->version = version;
     ring->next = 0;
     CHECK(ring->fd >= 0);
     set_option(ring->fd, PACKET_VERSION, &versions[version], sizeof(int));
-    if (headers) {
-        set_option(ring->fd, PACKET_VNET_HDR, &headers, sizeof(headers));
+    if (more) {
+        set_option(ring->fd, more, &on, sizeof(on));
     }
     set_option(ring->fd, option, &request,
                version == 3 ? sizeof(request) : sizeof(struct tpacket_req));
@@ -391,7 +392,7 @@ static void transmit(int version, int headers)
     struct packet_ring ring;
     int socket = receiver();
 
-    ring_open(&ring, version, PACKET_TX_RING, headers);
+    ring_open(&ring, version, PACKET_TX_RING, headers ? PACKET_VNET_HDR : 0);
     for (unsigned sent = 0; sent < 2 * FRAMES; ) {
         unsigned group = sent + 4;
 
@@ -457,15 +458,12 @@ static void *scribble(void *argument)
 static void scribbles(int version, int option)
 {
     struct pollfd wanted = { .events = POLLIN | POLLOUT };
-    int socket = receiver(), on = 1;
+    int socket = receiver();
     uint8_t got[2 * PAYLOAD];
     pthread_t thread;
 
     scribbled_limit = option == PACKET_RX_RING ? UINT32_MAX : 3 * PAYLOAD;
-    ring_open(&scribbled, version, option, 0);
-    if (option == PACKET_TX_RING) {
-        set_option(scribbled.fd, PACKET_LOSS, &on, sizeof(on));
-    }
+    ring_open(&scribbled, version, option, option == PACKET_TX_RING ? PACKET_LOSS : 0);
     wanted.fd = scribbled.fd;
     atomic_store(&scribbling, 1);
     CHECK(pthread_create(&thread, NULL, scribble, NULL) == 0);
