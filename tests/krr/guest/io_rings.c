@@ -610,6 +610,7 @@ static void polling(void)
     /* The thread sleeps meanwhile, and says so. */
     CHECK(nanosleep(&nap, NULL) == 0);
     CHECK(atomic_load(ring.sq_flags) & IORING_SQ_NEED_WAKEUP);
+    CHECK(io_ring_enter(&ring, 0, 0, IORING_ENTER_SQ_WAIT) == 0);
     verify_of(&ring);
     sockets_of(&ring);
     io_ring_close(&ring);

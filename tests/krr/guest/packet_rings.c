@@ -35,6 +35,8 @@
 struct packet_ring {
     int fd;
     int version;
+    int type;                   /* SOCK_RAW: with Ethernet headers; SOCK_DGRAM: without */
+    int more;                   /* socket option that is on, or 0 */
     uint8_t *memory;
     unsigned next;              /* frame or block */
 };
@@ -80,8 +82,8 @@ static void set_option(int fd, int option, const void *value, socklen_t length)
     CHECK(setsockopt(fd, SOL_PACKET, option, value, length) == 0);
 }
 
-/* @option: PACKET_RX_RING or PACKET_TX_RING; @more: another that is to be on, or 0. */
-static void ring_open(struct packet_ring *ring, int version, int option, int more)
+/* @option: PACKET_RX_RING or PACKET_TX_RING. */
+static void ring_open(struct packet_ring *ring, int type, int version, int option, int more)
 {
     static const int versions[] = { 0, TPACKET_V1, TPACKET_V2, TPACKET_V3 };
     struct tpacket_req3 request = {
@@ -91,14 +93,17 @@ static void ring_open(struct packet_ring *ring, int version, int option, int mor
     };
     struct sockaddr_ll address = {
         .sll_family = AF_PACKET,
-        /* A sender gets nothing. */
-        .sll_protocol = htons(option == PACKET_RX_RING ? ETH_P_ALL : 0),
+        /* With 0 a sender gets nothing, and the kernel looks into its frames. */
+        .sll_protocol = htons(option == PACKET_RX_RING ? ETH_P_ALL :
+                              type == SOCK_DGRAM ? ETH_P_IP : 0),
         .sll_ifindex = if_nametoindex("lo"),
     };
     int on = 1;
 
-    ring->fd = socket(AF_PACKET, SOCK_RAW, 0);
+    ring->fd = socket(AF_PACKET, type, 0);
     ring->version = version;
+    ring->type = type;
+    ring->more = more;
     ring->next = 0;
     CHECK(ring->fd >= 0);
     set_option(ring->fd, PACKET_VERSION, &versions[version], sizeof(int));
@@ -284,7 +289,7 @@ static void receive(int version)
     struct packet_ring ring;
     int socket = receiver();
 
-    ring_open(&ring, version, PACKET_RX_RING, 0);
+    ring_open(&ring, SOCK_RAW, version, PACKET_RX_RING, 0);
     for (unsigned done = 0; done < DATAGRAMS; ) {
         unsigned group = done + 5;
 
@@ -321,7 +326,7 @@ static void full(int version)
     socklen_t length = sizeof(statistics);
     struct packet_ring ring;
 
-    ring_open(&ring, version, PACKET_RX_RING, 0);
+    ring_open(&ring, SOCK_RAW, version, PACKET_RX_RING, 0);
     send_datagrams(0, 2 * FRAMES);
     if (version == 3) {
         struct tpacket_block_desc *block = (void *)ring.memory;
@@ -352,52 +357,57 @@ static void full_v3(void)
 
 /* ---- sending ---- */
 
-/* Puts a packet into the frame, behind a header for the kernel if @headers. */
-static void put_frame(struct packet_ring *ring, unsigned number, int headers)
+/* Puts a packet into the frame where the kernel looks for it, which can be told. */
+static void put_frame(struct packet_ring *ring, unsigned number)
 {
+    unsigned skipped = ring->type == SOCK_DGRAM ? sizeof(struct ethhdr) : 0;
+    unsigned before = ring->more == PACKET_VNET_HDR ? sizeof(struct virtio_net_hdr) : 0;
+    unsigned length = before + sizeof(struct packet) - skipped;
+    unsigned offset = TPACKET_ALIGN(ring->version == 1 ? sizeof(struct tpacket_hdr) :
+                                    ring->version == 2 ? sizeof(struct tpacket2_hdr) :
+                                    sizeof(struct tpacket3_hdr)) +
+                      (ring->more == PACKET_TX_HAS_OFF ? 100 : 0);
     uint8_t *at = frame(ring, ring->next);
-    unsigned length = sizeof(struct packet) + (headers ? sizeof(struct virtio_net_hdr) : 0);
-    uint8_t *data = at + TPACKET_ALIGN(ring->version == 1 ? sizeof(struct tpacket_hdr) :
-                                       ring->version == 2 ? sizeof(struct tpacket2_hdr) :
-                                       sizeof(struct tpacket3_hdr));
+    struct packet packet;
 
-    if (headers) {
-        memset(data, 0, sizeof(struct virtio_net_hdr));
-        data += sizeof(struct virtio_net_hdr);
-    }
-    make_packet((void *)data, number);
+    make_packet(&packet, number);
+    memset(at + offset, 0, before);
+    memcpy(at + offset + before, (uint8_t *)&packet + skipped, sizeof(packet) - skipped);
     if (ring->version == 1) {
         struct tpacket_hdr *header = (void *)at;
 
         header->tp_len = length;
+        header->tp_mac = header->tp_net = offset;
         __atomic_store_n(&header->tp_status, TP_STATUS_SEND_REQUEST, __ATOMIC_RELEASE);
     } else if (ring->version == 2) {
         struct tpacket2_hdr *header = (void *)at;
 
         header->tp_len = length;
+        header->tp_mac = header->tp_net = offset;
         __atomic_store_n(&header->tp_status, TP_STATUS_SEND_REQUEST, __ATOMIC_RELEASE);
     } else {
         struct tpacket3_hdr *header = (void *)at;
 
         header->tp_len = length;
+        header->tp_mac = header->tp_net = offset;
         header->tp_next_offset = 0;
         __atomic_store_n(&header->tp_status, TP_STATUS_SEND_REQUEST, __ATOMIC_RELEASE);
     }
     ring->next++;
 }
 
-static void transmit(int version, int headers)
+static void transmit(int type, int version, int more)
 {
     uint8_t got[2 * PAYLOAD], expected[PAYLOAD];
     struct packet_ring ring;
     int socket = receiver();
 
-    ring_open(&ring, version, PACKET_TX_RING, headers ? PACKET_VNET_HDR : 0);
+    ring_open(&ring, type, version, PACKET_TX_RING, more);
     for (unsigned sent = 0; sent < 2 * FRAMES; ) {
         unsigned group = sent + 4;
 
         for (unsigned i = sent; i < group; i++) {
-            put_frame(&ring, i, headers);
+            put_frame(&ring, i);
         }
         CHECK(send(ring.fd, NULL, 0, 0) > 0);
         for (; sent < group; sent++) {
@@ -412,22 +422,28 @@ static void transmit(int version, int headers)
 
 static void transmit_v1(void)
 {
-    transmit(1, 0);
+    transmit(SOCK_RAW, 1, 0);
+    transmit(SOCK_RAW, 1, PACKET_TX_HAS_OFF);
+    transmit(SOCK_DGRAM, 1, PACKET_TX_HAS_OFF);
 }
 
 static void transmit_v2(void)
 {
-    transmit(2, 0);
+    transmit(SOCK_RAW, 2, 0);
+    transmit(SOCK_RAW, 2, PACKET_TX_HAS_OFF);
+    transmit(SOCK_DGRAM, 2, PACKET_TX_HAS_OFF);
 }
 
 static void transmit_v3(void)
 {
-    transmit(3, 0);
+    transmit(SOCK_RAW, 3, 0);
+    transmit(SOCK_RAW, 3, PACKET_TX_HAS_OFF);
+    transmit(SOCK_DGRAM, 3, PACKET_TX_HAS_OFF);
 }
 
 static void transmit_headers(void)
 {
-    transmit(2, 1);
+    transmit(SOCK_RAW, 2, PACKET_VNET_HDR);
 }
 
 /* ---- rings that change under the kernel's eyes ---- */
@@ -463,7 +479,7 @@ static void scribbles(int version, int option)
     pthread_t thread;
 
     scribbled_limit = option == PACKET_RX_RING ? UINT32_MAX : 3 * PAYLOAD;
-    ring_open(&scribbled, version, option, option == PACKET_TX_RING ? PACKET_LOSS : 0);
+    ring_open(&scribbled, SOCK_RAW, version, option, option == PACKET_TX_RING ? PACKET_LOSS : 0);
     wanted.fd = scribbled.fd;
     atomic_store(&scribbling, 1);
     CHECK(pthread_create(&thread, NULL, scribble, NULL) == 0);
@@ -472,7 +488,7 @@ static void scribbles(int version, int option)
             send_datagrams(0, 10);
         } else {
             for (unsigned j = 0; j < 10; j++) {
-                put_frame(&scribbled, j, 0);
+                put_frame(&scribbled, j);
                 send(scribbled.fd, NULL, 0, MSG_DONTWAIT);
             }
         }
