@@ -99,6 +99,18 @@ static void large_nops(void)
     io_ring_close(&ring);
 }
 
+/* A ring whose completions are looked for, not waited for. */
+static void looking(void)
+{
+    struct io_ring ring;
+
+    io_ring_open(&ring, DEPTH, IORING_SETUP_IOPOLL, 0);
+    CHECK(io_ring_enter(&ring, 0, 1, IORING_ENTER_GETEVENTS) == 0);
+    io_ring_sqe(&ring, IORING_OP_NOP, -1, NULL, 0, 0, 1);
+    io_ring_expect(&ring, 1, 0);
+    io_ring_close(&ring);
+}
+
 /* More completions than there is room for. */
 static void overflow(void)
 {
@@ -704,8 +716,8 @@ static const struct {
     const char *name;
     void (*run)(void);
 } parts[] = {
-    { "nops", nops }, { "large_nops", large_nops }, { "overflow", overflow }, { "array", array },
-    { "events", events }, { "description", description }, { "vectors", vectors },
+    { "nops", nops }, { "large_nops", large_nops }, { "looking", looking },
+    { "overflow", overflow }, { "array", array }, { "events", events }, { "description", description }, { "vectors", vectors },
     { "workers", workers }, { "fixed", fixed }, { "verify", verify }, { "provided", provided },
     { "provided_ring", provided_ring }, { "links", links }, { "timeouts", timeouts },
     { "polls", polls }, { "polled", polled }, { "abandoned", abandoned }, { "sockets", sockets },
