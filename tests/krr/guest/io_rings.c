@@ -717,8 +717,9 @@ static const struct {
     void (*run)(void);
 } parts[] = {
     { "nops", nops }, { "large_nops", large_nops }, { "looking", looking },
-    { "overflow", overflow }, { "array", array }, { "events", events }, { "description", description }, { "vectors", vectors },
-    { "workers", workers }, { "fixed", fixed }, { "verify", verify }, { "provided", provided },
+    { "overflow", overflow }, { "array", array }, { "events", events },
+    { "description", description }, { "vectors", vectors }, { "workers", workers },
+    { "fixed", fixed }, { "verify", verify }, { "provided", provided },
     { "provided_ring", provided_ring }, { "links", links }, { "timeouts", timeouts },
     { "polls", polls }, { "polled", polled }, { "abandoned", abandoned }, { "sockets", sockets },
     { "zero_copy", zero_copy }, { "polling", polling }, { "scribbles", scribbles },
