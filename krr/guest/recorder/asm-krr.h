@@ -443,7 +443,6 @@ static __always_inline void krr_text_changed(void)
 
 enum krr_unsupported {
 	KRR_PERF_MMAP,		/* the ring of a performance counter is mapped */
-	KRR_PACKET_MMAP,	/* a ring of a packet socket is mapped */
 	KRR_DEV_MEM,		/* /dev/mem or /dev/port is open */
 	KRR_PROC_KCORE,		/* /proc/kcore is open */
 	KRR_UNSUPPORTED		/* number of them */
@@ -454,8 +453,6 @@ enum krr_unsupported {
  * keeps recordings from starting until krr_unsupported_end(). Does not sleep.
  */
 int krr_unsupported_begin(enum krr_unsupported what);
-/* One more of what has begun, as by a fork. */
-void krr_unsupported_again(enum krr_unsupported what);
 void krr_unsupported_end(enum krr_unsupported what);
 
 /* ---- start and end ---- */

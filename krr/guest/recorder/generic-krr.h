@@ -55,7 +55,6 @@
 #define krr_page_entry(entry, member)		(entry)
 
 #define krr_unsupported_begin(what)		0
-#define krr_unsupported_again(what)		do { } while (0)
 #define krr_unsupported_end(what)		do { } while (0)
 
 #define krr_end(reason, status, text)		do { } while (0)

@@ -48,6 +48,7 @@ DEFINE_PER_CPU(u64, krr_scratch);
 EXPORT_SYMBOL(krr_in_user_value);
 EXPORT_SYMBOL(krr_in_user_bytes);
 EXPORT_SYMBOL(krr_in_file_bytes);
+EXPORT_SYMBOL(krr_in_shared_bytes);
 EXPORT_SYMBOL(krr_in_segment);
 EXPORT_SYMBOL(krr_in_tsc);
 EXPORT_SYMBOL(krr_in_random);

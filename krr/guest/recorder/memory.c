@@ -77,12 +77,13 @@ static void add_virtual(u32 class, unsigned long from, unsigned long to)
 
 /* ---- pages ---- */
 
+/* The mark is on pages of the kernel's own that were mapped for user space (rings). */
 static bool is_user_page(struct page *page)
 {
 	struct page *head = compound_head(page);
 
 	return !PageReserved(head) && page_count(head) && !PageTable(head) &&
-	       (PageLRU(head) || head->mapping);
+	       (PageLRU(head) || head->mapping || test_bit(PG_owner_priv_1, &head->flags));
 }
 
 /* Some task whose task_struct is from a slab, as all are but the first one's. */

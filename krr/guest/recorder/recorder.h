@@ -53,6 +53,7 @@ void krr_in_user_value(void);
 void krr_in_user_bytes(void);
 void krr_in_file_bytes(void);
 void krr_in_remote_bytes(void);
+void krr_in_shared_bytes(void);
 void krr_in_fpu_bytes(void);
 void krr_in_fpu_restore(void);
 void krr_in_segment(void);

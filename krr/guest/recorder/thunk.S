@@ -155,6 +155,7 @@ KRR_THUNK krr_in_cpuid		KRR_KIND_CPUID		krr_record_cpuid
 KRR_THUNK krr_in_user_bytes	KRR_KIND_USER_BYTES	krr_record_bytes
 KRR_THUNK krr_in_file_bytes	KRR_KIND_FILE_BYTES	krr_record_bytes
 KRR_THUNK krr_in_remote_bytes	KRR_KIND_REMOTE_BYTES	krr_record_bytes
+KRR_THUNK krr_in_shared_bytes	KRR_KIND_SHARED_BYTES	krr_record_bytes
 KRR_THUNK krr_in_fpu_bytes	KRR_KIND_FPU_BYTES	krr_record_bytes
 KRR_THUNK krr_in_end		KRR_KIND_END		krr_record_end
 KRR_THUNK krr_entry		KRR_HOOK_ENTRY		krr_record_entry

@@ -21,7 +21,6 @@ static const struct {
 	const char *thing, *used;
 } names[KRR_UNSUPPORTED] = {
 	[KRR_PERF_MMAP] = { "a performance counter", "mapped" },
-	[KRR_PACKET_MMAP] = { "the ring of a packet socket", "mapped" },
 	[KRR_DEV_MEM] = { "/dev/mem or /dev/port", "open" },
 	[KRR_PROC_KCORE] = { "/proc/kcore", "open" },
 };
@@ -58,16 +57,6 @@ int krr_unsupported_begin(enum krr_unsupported what)
 	return -EOPNOTSUPP;
 }
 EXPORT_SYMBOL(krr_unsupported_begin);
-
-void krr_unsupported_again(enum krr_unsupported what)
-{
-	if (!krr_present())
-		return;
-	spin_lock(&krr_users_lock);
-	krr_users[what]++;
-	spin_unlock(&krr_users_lock);
-}
-EXPORT_SYMBOL(krr_unsupported_again);
 
 void krr_unsupported_end(enum krr_unsupported what)
 {

@@ -21,10 +21,10 @@ PROGRAMS = {
     'fork_exec': [], 'pipes': [], 'alarm_signals': [], 'segv_sigreturn': [],
     'walk': ['/proc', '/sys'], 'tmpfs_copy': [], 'mmap_loop': [], 'ping_pong': [],
     'ptrace_child': [], 'timers': [], 'mapped_exec': [], 'sockets': [], 'byte_reads': [],
-    'user_pages': [], 'fuse_server': [],
+    'user_pages': [], 'fuse_server': [], 'io_rings': [], 'packet_rings': [],
 }
 CASES = ['oops', 'sysrq_crash', 'shell_work', 'timers', 'mapped_exec', 'sockets', 'user_pages',
-         'fuse_server']
+         'fuse_server', 'io_rings', 'packet_rings', 'rings_before']
 
 # The same for what only several vCPUs can do.
 SMP_PROGRAMS = {
@@ -40,7 +40,8 @@ def jobs(what, smp):
     if what == 'programs':
         for name, arguments in {**PROGRAMS, **(SMP_PROGRAMS if several else {})}.items():
             yield name, [f'/krr/{name}', *arguments], 0
-        cases = ['oops', 'sysrq_crash', *(['smp_code', 'smp_hotplug'] if several else [])]
+        cases = ['oops', 'sysrq_crash', 'rings_before',
+                 *(['smp_code', 'smp_hotplug'] if several else [])]
     else:
         cases = [*CASES, *(SMP_CASES if several else [])]
     for name in cases:
@@ -141,8 +142,8 @@ def main():
             for smp, times in zip(arguments.smp, arguments.times):
                 for turn, (name, command, status) in selection(arguments, smp, times):
                     trace = folder / f'{name}-{smp}-{turn}.krr'
-                    options = ['--root', root, '--smp', str(smp),
-                               '--append', 'rcupdate.rcu_cpu_stall_suppress=0']
+                    append = f'rcupdate.rcu_cpu_stall_suppress=0 {vm.case_append(name)}'
+                    options = ['--root', root, '--smp', str(smp), '--append', append.rstrip()]
                     # Once for each case, memory at the end is compared as well. Not with noisy
                     # flags: undefined ones lie about wherever a stack once was.
                     if turn == 1 and not re.search('flags|all', arguments.noise or ''):

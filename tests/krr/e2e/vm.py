@@ -159,6 +159,13 @@ def expected_status(case):
     return int(found[1])
 
 
+def case_append(case):
+    """What a guest case says that it needs on the kernel's command line. Programs need nothing."""
+    file = CASES / case
+    found = re.search(r'^# append: (.+)$', file.read_text(), re.M) if file.exists() else None
+    return found[1] if found else ''
+
+
 def guest_root(folder):
     """Puts the guest's test programs, cases and module into a folder for krr-vm --root."""
     target = Path(folder) / 'root' / 'krr'

@@ -4,14 +4,10 @@
  * is in use. Starts and stops the recording itself.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/if_packet.h>
 #include <linux/perf_event.h>
-#include <net/ethernet.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "check.h"
@@ -53,21 +49,6 @@ static int map_counter(void)
     return map(fd);
 }
 
-static int map_packets(void)
-{
-    struct tpacket_req ring = {
-        .tp_block_size = PAGE,
-        .tp_block_nr = RING / PAGE,
-        .tp_frame_size = PAGE,
-        .tp_frame_nr = RING / PAGE,
-    };
-    int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
-
-    CHECK(fd >= 0);
-    CHECK(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) == 0);
-    return map(fd);
-}
-
 static int open_file(const char *path)
 {
     file = open(path, O_RDONLY);
@@ -99,7 +80,7 @@ static const struct {
     int (*begin)(void);
     void (*end)(void);
 } uses[] = {
-    { "performance counter", map_counter, unmap }, { "packet socket", map_packets, unmap },
+    { "performance counter", map_counter, unmap },
     { "/dev/mem", open_mem, close_file }, { "/dev/port", open_port, close_file },
     { "/proc/kcore", open_kcore, close_file },
 };
@@ -122,14 +103,14 @@ static void inherited(void)
 {
     pid_t pid;
 
-    CHECK(map_packets() == 0);
+    CHECK(open_mem() == 0);
     pid = check_fork();
     if (pid == 0) {
         for (;;) {
             pause();
         }
     }
-    unmap();
+    close_file();
     CHECK(control("1") == EBUSY);
     CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
 }
