@@ -196,6 +196,9 @@ DECLARE_STATIC_KEY_FALSE(krr_present_key);
 	__krr_v;							\
 })
 
+/* What has just been made of such memory: stays in a register until it is recorded. */
+#define krr_shared_value(x)	KRR_VALUE(krr_in_user_value, x)
+
 #define KRR_GET_USER(load, x, ptr, label) do {				\
 	unsigned long __krr_rax;					\
 	int __krr_err = 0;						\

@@ -27,6 +27,7 @@
 #define krr_gsbase_inactive()			0
 
 #define krr_shared_u32(x)			(x)
+#define krr_shared_value(x)			(x)
 #define krr_get_user(x, ptr, label)		do { } while (0)
 #define krr_try_cmpxchg_user(itype, ltype, ptr, pold, new, label) false
 #define krr_futex_op1(insn, oval, uaddr, oparg, label) do { } while (0)

@@ -124,6 +124,8 @@ def main():
     parser.add_argument('--only', action='append', help='only this case; may be repeated')
     parser.add_argument('--lab-cpus', type=int, default=2, metavar='N',
                         help='CPUs of the emulated host (default 2)')
+    parser.add_argument('--if-built', action='store_true',
+                        help='skip all if the kernel to record is not built')
     parser.add_argument('--noise', metavar='KINDS',
                         help='what the emulated CPUs do for noise (QEMU: -krr noise=), e.g. all')
     arguments = parser.parse_args()
@@ -135,6 +137,10 @@ def main():
     if arguments.noise and accel == 'kvm':
         parser.error('--noise: only emulated CPUs make it')
     report = Report()
+    if arguments.if_built and not vm.KERNEL.exists():
+        report.skip(f'Linux {vm.KERNEL_VERSION}', 'not built, but would be tested: '
+                    f'scripts/guest-kernel build --version {vm.KERNEL_VERSION}')
+        return report.finish()
     with vm.work_folder(f'recordings-{accel}') as folder:
         root = vm.guest_root(folder)
         with vm.session(accel, folder, arguments.lab_cpus, arguments.noise), \

@@ -173,6 +173,19 @@ static void filter_sendfile(void)
     receive(receiver, sender, sizeof(bytes));
 }
 
+/* A datagram that is put together from several pieces has its checksum made at once. */
+static void pieces_sendfile(void)
+{
+    char bytes[200];
+    int receiver, sender;
+
+    filtered_pair(&receiver, &sender);
+    memset(bytes, 'y', sizeof(bytes));
+    CHECK(send(sender, bytes, 1, MSG_MORE) == 1);
+    send_file(sender, mapped_file(bytes, sizeof(bytes), sizeof(bytes)), sizeof(bytes));
+    receive(receiver, sender, 1 + sizeof(bytes));
+}
+
 static void filter_zerocopy(void)
 {
     uint8_t *bytes = own_pages(DATAGRAM);
@@ -306,7 +319,8 @@ static const struct {
 } parts[] = {
     { "tty_sendfile", tty_sendfile }, { "tty_vmsplice", tty_vmsplice },
     { "sysctl_sendfile", sysctl_sendfile }, { "random_sendfile", random_sendfile },
-    { "filter_sendfile", filter_sendfile }, { "filter_zerocopy", filter_zerocopy },
+    { "filter_sendfile", filter_sendfile }, { "pieces_sendfile", pieces_sendfile },
+    { "filter_zerocopy", filter_zerocopy },
     { "loop_mapped", loop_mapped }, { "loop_direct", loop_direct }, { "core_dump", core_dump },
     { "traced_registers", traced_registers }, { "aio_tail", aio_tail },
 };
