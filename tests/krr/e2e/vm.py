@@ -4,6 +4,7 @@
 Where they are can be told by the environment, for a development tree that is built by hand:
 KRR_BUILD, KRR_QEMU, KRR_TOOL, KRR_KERNEL, KRR_TEST_PROGRAMS and KRR_TEST_MODULES (folders with
 the guest programs and modules, built).
+KRR_TEST_TIMEOUT gives each command other seconds.
 """
 
 import contextlib
@@ -29,8 +30,9 @@ GUEST_PANIC = 3
 RECORDING_FAILED = 4
 DIVERGED = 2
 
-# No command of these tests may take longer; a hang is a failure, not a wait.
-TIMEOUT = 400
+# No command of these tests may take longer; a hang is a failure, not a wait. On a machine that is
+# busy with other things, more may be wanted.
+TIMEOUT = int(os.environ.get('KRR_TEST_TIMEOUT', '400'))
 
 SUMMARY = re.compile(rb'^krr: replay: instructions=(\d+) ram=([0-9a-f]{64})$', re.M)
 
