@@ -240,7 +240,7 @@ def main():
     with vm.work_folder(f'bench-{accel}') as folder:
         root = vm.guest_root(folder)
         work = Work(folder, accel, image, compile_work.install(root, COMPILED_FILES))
-        with vm.session(accel, folder, mem=2048):
+        with vm.session(accel, folder, guest_memory=1280):
             for name in arguments.only or LOADS:
                 for smp in arguments.smp:
                     for mode in arguments.mode or MODES:

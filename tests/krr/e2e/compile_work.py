@@ -22,7 +22,9 @@ def compilations(tree):
     for part in PARTS:
         for path in sorted((tree / part).rglob('.*.o.cmd')):
             for name, arguments, source in COMMAND.findall(path.read_text()):
-                yield name, shlex.split(arguments), source
+                # Such a one takes in another file when it is assembled.
+                if '.incbin' not in (tree / source).read_text(errors='replace'):
+                    yield name, shlex.split(arguments), source
 
 
 def preprocess(tree, arguments, source, target):

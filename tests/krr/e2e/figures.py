@@ -56,8 +56,7 @@ def seconds(output):
 
 def run_one(command, accel, options):
     """Seconds of a run without recording."""
-    result = vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel,
-                     '--timeout', str(vm.TIMEOUT - 60), *options, '--', *TIMED, *command])
+    result = vm.run_guest([*TIMED, *command], accel, options)
     vm.expect(result.status == 0, f'run {command}: {result.text()} {result.out[-400:]!r}')
     return seconds(result.out)
 
@@ -166,8 +165,7 @@ def measure_smp(smp, accel, times, folder):
     trace = folder / f'smp-{smp}.krr'
     off, on = [], []
     for _ in range(times):
-        off.append(bench_times(vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, *options,
-                                       '--', *bench_command(smp)])))
+        off.append(bench_times(vm.run_guest(bench_command(smp), accel, options)))
         on.append(bench_times(vm.record(trace, bench_command(smp), accel, options)))
     off, on = medians(off), medians(on)
     print(f'\n{smp} vCPUs under {accel}, median of {times}, milliseconds')
@@ -226,7 +224,7 @@ def main():
             count = arguments.compile or 0
             root = vm.guest_root(folder)
             flags = compile_work.install(root, count) if count else None
-            with vm.session(accel, folder, mem=768 + compile_work.memory(count)):
+            with vm.session(accel, folder, guest_memory=compile_work.memory(count)):
                 for smp in arguments.smp:
                     if count:
                         measure_compile(smp, count, flags, accel, folder)

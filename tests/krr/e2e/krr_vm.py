@@ -14,7 +14,7 @@ AWKWARD = ['', ' ', "it's", '"$HOME"', '*', '\\', '--', '-x', '$(reboot)', 'a\nb
 
 def run(accel, command, options=()):
     """Runs a command in a guest, without recording."""
-    return vm.run([vm.SCRIPTS / 'krr-vm', 'run', '--accel', accel, *options, '--', *command])
+    return vm.run_guest(command, accel, options)
 
 
 def lines(result):

@@ -128,7 +128,7 @@ def main():
               if not arguments.only or any(re.fullmatch(text, name) for text in arguments.only)}
     report = Report()
     with vm.work_folder(f'loads-{accel}') as folder, \
-            vm.session(accel, folder, noise=arguments.noise, mem=2048):
+            vm.session(accel, folder, noise=arguments.noise, guest_memory=1280):
         for smp in arguments.smp or [1, 2]:
             for turn in range(1, arguments.times + 1):
                 for name, load in wanted.items():

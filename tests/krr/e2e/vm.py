@@ -87,10 +87,20 @@ def run(arguments, timeout=TIMEOUT, env=None):
         return Result(None, out, err)
 
 
+def guest_arguments(action, command, accel, options):
+    """The command line of krr-vm that runs or records the command in a guest."""
+    return [SCRIPTS / 'krr-vm', action, '--accel', accel, '--timeout', str(TIMEOUT - 60),
+            *options, '--', *command]
+
+
 def record_arguments(trace, command, accel, options=()):
     """The command line that records the command into the trace."""
-    return [SCRIPTS / 'krr-vm', 'record', '--trace', trace, '--accel', accel,
-            '--timeout', str(TIMEOUT - 60), *options, '--', *command]
+    return guest_arguments('record', command, accel, ['--trace', trace, *options])
+
+
+def run_guest(command, accel, options=()):
+    """Runs a command in a guest, without recording."""
+    return run(guest_arguments('run', command, accel, options))
 
 
 def record(trace, command, accel, options=()):
@@ -209,14 +219,14 @@ def work_folder(name):
 
 
 @contextlib.contextmanager
-def session(accel, folder, cpus=2, noise=None, mem=1536):
-    """With accel 'lab', one emulated host for all recordings into the folder, with mem MiB; with
-    noise of these kinds."""
+def session(accel, folder, cpus=2, noise=None, guest_memory=768):
+    """With accel 'lab', one emulated host for all recordings into the folder, of guests with so many
+    MiB at most; with noise of these kinds."""
     if accel != 'lab':
         yield
         return
     state = Path(tempfile.mkdtemp(prefix='krr-lab-'))
-    started = run([SCRIPTS / 'lab-host', 'start', '--mem', mem, '--owner', os.getpid(),
+    started = run([SCRIPTS / 'lab-host', 'start', '--mem', 768 + guest_memory, '--owner', os.getpid(),
                    '--cpus', cpus, *(['--noise', noise] if noise else []), state, folder])
     expect(started.status == 0, f'the emulated host does not start: {started.text()}')
     os.environ['KRR_LAB_SESSION'] = str(state)
