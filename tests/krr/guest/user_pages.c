@@ -13,6 +13,7 @@
 #include <linux/random.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -198,6 +199,28 @@ static void filter_zerocopy(void)
     receive(receiver, sender, DATAGRAM);
 }
 
+/* Nobody has the port: the answer quotes the datagram, and has a checksum over that. */
+static void quoted_sendfile(void)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons(PORT),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    char bytes[200], got[sizeof(bytes)];
+    struct pollfd error = { .fd = socket(AF_INET, SOCK_DGRAM, 0) };
+    int on = 1;
+
+    local_up();
+    CHECK(connect(error.fd, (void *)&address, sizeof(address)) == 0);
+    CHECK(setsockopt(error.fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)) == 0);
+    memset(bytes, 'q', sizeof(bytes));
+    send_file(error.fd, mapped_file(bytes, sizeof(bytes), sizeof(bytes)), sizeof(bytes));
+    CHECK(poll(&error, 1, 10000) == 1 && (error.revents & POLLERR));
+    CHECK(recv(error.fd, got, sizeof(got), MSG_ERRQUEUE) == sizeof(got));
+    CHECK(memcmp(got, bytes, sizeof(got)) == 0 && close(error.fd) == 0);
+}
+
 /* ---- loop devices ---- */
 
 /* A partition table with one partition. */
@@ -320,7 +343,7 @@ static const struct {
     { "tty_sendfile", tty_sendfile }, { "tty_vmsplice", tty_vmsplice },
     { "sysctl_sendfile", sysctl_sendfile }, { "random_sendfile", random_sendfile },
     { "filter_sendfile", filter_sendfile }, { "pieces_sendfile", pieces_sendfile },
-    { "filter_zerocopy", filter_zerocopy },
+    { "filter_zerocopy", filter_zerocopy }, { "quoted_sendfile", quoted_sendfile },
     { "loop_mapped", loop_mapped }, { "loop_direct", loop_direct }, { "core_dump", core_dump },
     { "traced_registers", traced_registers }, { "aio_tail", aio_tail },
 };
