@@ -8,10 +8,13 @@ so scripts/test has a few only.
 
 import argparse
 import re
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import compile_work
 import debian
 import vm
 from tap import Report
@@ -20,6 +23,7 @@ LOADS = vm.REPO / 'tests' / 'krr' / 'guest' / 'loads'
 CLASSES = ('cpu-cache', 'filesystem', 'interrupt', 'io', 'memory', 'network', 'os', 'pipe',
            'scheduler', 'vm')
 SEEDS = 20
+COMPILED_FILES = 12
 # Exit statuses of stress-ng: 3, something is lacking; 2, a stressor was not content with what it
 # got, which is not what is tested here.
 STRESS_STATUSES = (0, 2, 3)
@@ -32,7 +36,8 @@ class Load:
     arguments: list = field(default_factory=list)
     disk: bool = False
     network: bool = False
-    share: bool = False
+    # Makes the folder that the guest sees, in the folder given.
+    share: Callable = None
     bypassed_cards: bool = False
     statuses: tuple = (0,)
     # Bounds the recorded stretch on a slow machine (s).
@@ -54,14 +59,15 @@ def loads():
     found['nginx'] = Load('nginx', network=True)
     found['redis'] = Load('redis', network=True)
     found['git'] = Load('git')
-    found['apt'] = Load('apt', share=True)
+    found['apt'] = Load('apt', share=shared_package)
+    found['compile'] = Load('compile', share=shared_sources)
     found['dpdk'] = Load('dpdk', bypassed_cards=True)
     return found
 
 
 def shared_package(folder):
     """A folder with a package that needs no other."""
-    share = folder / 'share'
+    share = folder / 'package'
     if not share.exists():
         fetched = vm.run(['bash', '-c', '. "$1/scripts/lib.sh"; . "$1/scripts/lib-apt.sh"; '
                           'apt_deb "$APT_BOOKWORM" hello', 'fetch', vm.REPO])
@@ -69,6 +75,17 @@ def shared_package(folder):
         share.mkdir()
         package = Path(fetched.out.decode().strip())
         (share / package.name).write_bytes(package.read_bytes())
+    return share
+
+
+def shared_sources(folder):
+    """A folder with kernel sources and what compiles them; made each time, for the guest leaves what
+    it has compiled."""
+    share = folder / 'sources'
+    shutil.rmtree(share, ignore_errors=True)
+    share.mkdir()
+    options = compile_work.install(share, COMPILED_FILES)
+    (share / compile_work.FOLDER / 'options').write_text(' '.join(options))
     return share
 
 
@@ -82,7 +99,7 @@ def guest_options(load, folder, image, smp):
     if load.disk:
         options += ['--disk', debian.free_disk(folder)]
     if load.share:
-        options += ['--share', shared_package(folder)]
+        options += ['--share', load.share(folder)]
     if load.network:
         options += debian.network()
     if load.bypassed_cards:
