@@ -33,11 +33,14 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RECORD_FILE "/sys/kernel/krr/record"
 #define MAX_ARGUMENTS 4096
 #define MAX_COMMAND (1 << 20)
+#define DISK_SECONDS 30
+#define STEPS_PER_SECOND 100
 
 static char nonce[64] = "unknown";
 
@@ -166,6 +169,19 @@ static char **read_command(const char *path)
     return arguments;
 }
 
+/* Waits until a disk is there, which the kernel looks for beside what else it does. */
+static void wait_for(const char *device)
+{
+    const struct timespec step = { .tv_nsec = 1000000000 / STEPS_PER_SECOND };
+
+    for (int i = 0; i < DISK_SECONDS * STEPS_PER_SECOND && access(device, F_OK) < 0; i++) {
+        nanosleep(&step, NULL);
+    }
+    if (access(device, F_OK) < 0) {
+        fail("the root file system's disk %s is not there: %s", device, strerror(errno));
+    }
+}
+
 /* Makes the file system on a block device the root. */
 static void enter_root(const char *device)
 {
@@ -173,6 +189,7 @@ static void enter_root(const char *device)
     bool mounted = false;
 
     mkdir("/.krr/newroot", 0755);
+    wait_for(device);
     for (size_t i = 0; i < sizeof(types) / sizeof(*types) && !mounted; i++) {
         mounted = mount(device, "/.krr/newroot", types[i], 0, NULL) == 0;
     }

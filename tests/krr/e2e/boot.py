@@ -3,6 +3,7 @@
 """Records Debian with systemd from before its init to its power-off, and replays that twice."""
 
 import argparse
+import itertools
 import json
 import sys
 
@@ -22,13 +23,14 @@ cmp /var/tmp/data /var/tmp/data
 exit 42
 '''
 STATUS = 42
+BUSES = ['virtio', 'scsi', 'nvme', 'ide', 'ahci']
 SHOWN = [b'Reached target', b'Multi-User System', b'Power']
 
 
-def boot(image, trace, accel, smp):
+def boot(root, trace, accel, smp):
     """Records and replays; removes the trace if all is well."""
     result = vm.record(trace, ['sh', '-c', CHECK], accel,
-                       ['--boot', '--snapshot', '--root', image, '--smp', str(smp),
+                       ['--boot', '--snapshot', '--root', root, '--smp', str(smp),
                         '--append', 'systemd.show_status=1',
                         '--krr-option', 'final-ram=on'])
     vm.expect(result.status == STATUS, f'recording: {result.text()}\n'
@@ -59,6 +61,8 @@ def main():
                         help='vCPUs; may be repeated (default 1, 2)')
     parser.add_argument('--times', type=int, default=1, metavar='N')
     parser.add_argument('--image', help="instead of guest-image's")
+    parser.add_argument('--bus', action='append', choices=BUSES,
+                        help='of the disk; may be repeated (default virtio)')
     arguments = parser.parse_args()
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
     report = Report()
@@ -66,13 +70,14 @@ def main():
     if not image:
         return report.finish()
     with vm.work_folder(f'boot-{accel}') as folder, vm.session(accel, folder):
-        for turn in range(arguments.times):
-            for smp in arguments.smp or [1, 2]:
-                trace = folder / f'boot-{smp}-{turn}.krr'
-                good = report.check(f'boot to power-off at {smp} vCPUs under {accel}, {turn + 1}',
-                                    boot, image, trace, accel, smp)
-                if not good:
-                    trace.with_suffix('.failed').touch()
+        for turn, smp, bus in itertools.product(range(arguments.times), arguments.smp or [1, 2],
+                                                arguments.bus or BUSES[:1]):
+            trace = folder / f'boot-{bus}-{smp}-{turn}.krr'
+            good = report.check(
+                f'boot from {bus} to power-off at {smp} vCPUs under {accel}, {turn + 1}',
+                boot, f'{bus}:{image}', trace, accel, smp)
+            if not good:
+                trace.with_suffix('.failed').touch()
     return report.finish()
 
 

@@ -154,7 +154,7 @@ TESTS = {
     'disk in a qcow2 image': (qcow2_disk, None),
     'disk by native AIO': (host_side, 'aio=native,cache=none'),
     'disk by io_uring': (host_side, 'aio=io_uring'),
-    **{f'network with {model}': (network, model) for model in ('virtio-net-pci', 'e1000')},
+    **{f'network with {model}': (network, model) for model in ('virtio-net-pci', 'e1000', 'e1000e')},
     'network by a socket': (network_pair, None),
     TAP: (tap, None),
     'virtio serial ports': (serial_ports, None),

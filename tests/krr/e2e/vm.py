@@ -34,6 +34,7 @@ COVERAGE = BUILD / 'tests' / 'coverage'
 # Exit statuses of krr-vm.
 GUEST_PANIC = 3
 RECORDING_FAILED = 4
+WRONG_USAGE = 64
 DIVERGED = 2
 
 # No command of these tests may take longer; a hang is a failure, not a wait. On a machine that is
