@@ -276,7 +276,7 @@ static bool add_traces(Coverage *c)
     return true;
 }
 
-int coverage_report(char **traces, const char *vmlinux, bool json)
+int coverage_report(char **traces, const char *vmlinux, bool lines, bool json)
 {
     Coverage c = { .vmlinux = vmlinux, .traces = traces };
     GError *error = NULL;
@@ -289,7 +289,9 @@ int coverage_report(char **traces, const char *vmlinux, bool json)
     } else {
         c.records = g_new0(uint64_t, sites_count(c.sites));
         if (add_traces(&c)) {
-            find_lines(&c);
+            if (lines) {
+                find_lines(&c);
+            }
             (json ? print_json : print_text)(&c);
             status = TOOL_OK;
         }

@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-/* Prints which hook sites of @vmlinux records in @traces (NULL at the end) came from. Returns
- * the exit status. */
-int coverage_report(char **traces, const char *vmlinux, bool json);
+/* Prints which hook sites of @vmlinux records in @traces (NULL at the end) came from. With
+ * @lines, names their source lines, too, which takes long. Returns the exit status. */
+int coverage_report(char **traces, const char *vmlinux, bool lines, bool json);
 
 #endif

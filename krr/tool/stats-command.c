@@ -362,11 +362,13 @@ static int report_trace(const char *path, const char *vmlinux, bool json)
 
 static int run(int argc, char **argv)
 {
-    gboolean json = FALSE, coverage = FALSE;
+    gboolean json = FALSE, coverage = FALSE, no_lines = FALSE;
     char *vmlinux = NULL;
     const GOptionEntry entries[] = {
         { "coverage", 0, 0, G_OPTION_ARG_NONE, &coverage,
           "Instead: which hook sites of the kernel the traces' records came from", NULL },
+        { "no-lines", 0, 0, G_OPTION_ARG_NONE, &no_lines,
+          "With --coverage: without source lines, which take a second to look up", NULL },
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
         { "vmlinux", 0, 0, G_OPTION_ARG_FILENAME, &vmlinux,
           "Name the call sites by this file's symbols", "FILE" },
@@ -379,8 +381,10 @@ static int run(int argc, char **argv)
         /* Has been said. */
     } else if (coverage && !vmlinux) {
         tool_message("--coverage needs --vmlinux, the recorded kernel's");
+    } else if (no_lines && !coverage) {
+        tool_message("--no-lines is for --coverage");
     } else if (coverage) {
-        status = coverage_report(traces, vmlinux, json);
+        status = coverage_report(traces, vmlinux, !no_lines, json);
     } else if (traces[1]) {
         tool_too_many();
     } else {

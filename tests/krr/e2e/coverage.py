@@ -33,7 +33,8 @@ class Site:
         self.records = 0
 
     def add(self, site):
-        """One more recording."""
+        """One more recording; not each of them has source lines."""
+        self.line = site['line'] or self.line
         self.records += site['records']
         if site['records']:
             self.state = 'exercised'

@@ -502,6 +502,7 @@ static void coverage_does_without_source_lines(void **state)
     path = g_strdup(getenv("PATH"));
     g_setenv("PATH", "/no/such/folder", TRUE);
     check(krr(arguments, one), 0, "  tsc           hooked_function+0x5\n", "cannot run addr2line");
+    check(coverage("--no-lines", one, NULL), 0, "  tsc           hooked_function+0x5\n", "");
     g_setenv("PATH", path, TRUE);
     g_free(path);
     g_free(command);
@@ -544,6 +545,7 @@ static void coverage_needs_traces_and_a_kernel_with_hooks(void **state)
 
     (void)state;
     check(krr("stats --coverage", smp), 2, "", "--coverage needs --vmlinux");
+    check(krr("stats --no-lines", smp), 2, "", "--no-lines is for --coverage");
     check(coverage("", "--json", NULL), 2, "", "no trace is given");
     check(coverage("", foreign, NULL), 1, "", "not a KRR trace");
     check(coverage("", smp, "/no/such/trace"), 1, "", "No such file");
