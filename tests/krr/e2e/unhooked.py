@@ -38,7 +38,8 @@ INSTRUCTIONS = {
 # Thunks that record them, and routines that read user memory for their callers.
 THUNKS = {kind: {f'krr_in_{kind}'} for kind in INSTRUCTIONS if kind != 'user'}
 THUNKS['user'] = {'krr_in_user_value', 'krr_in_user_bytes'}
-USER_COPIES = r'(?:__)?copy_user_\w+|rep_movs_alternative'
+# Not those that copy whole pages, by the kernel's own addresses: from user pages to user pages.
+USER_COPIES = r'(?:__)?copy_user_(?!huge_page|large_folio)\w+|rep_movs_alternative'
 
 # A line of objdump: address, then one of INSTRUCTIONS, or a call or jump to a symbol.
 LINE = re.compile(r' *([0-9a-f]+):\t(?:rep |lock |data16 )*(?:'
