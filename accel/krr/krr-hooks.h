@@ -98,6 +98,16 @@ static inline void krr_dma_wrote(const void *memory, uint64_t length)
     }
 }
 
+/* The same for @length bytes at @offset of @count pieces, some of which may be guest memory. */
+void krr_record_wrote_iov(const struct iovec *iov, unsigned count, size_t offset, size_t length);
+static inline void krr_dma_wrote_iov(const struct iovec *iov, unsigned count, size_t offset,
+                                     size_t length)
+{
+    if (__builtin_expect(krr_record_mode, 0)) {
+        krr_record_wrote_iov(iov, count, offset, length);
+    }
+}
+
 /* The address space for the DMA of a PCI device with krr-bypass=on; record mode only. */
 struct AddressSpace *krr_bypass_space(void);
 

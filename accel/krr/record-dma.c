@@ -11,6 +11,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
+#include "qemu/iov.h"
 #include "exec/address-spaces.h"
 #include "exec/memory.h"
 #include "hw/core/cpu.h"
@@ -172,6 +173,16 @@ void krr_record_wrote(const void *memory, uint64_t length)
     if (mr && is_guest_memory(mr)) {
         note(mr, offset, memory, length);
         update_copies(memory, memory, length);
+    }
+}
+
+void krr_record_wrote_iov(const struct iovec *iov, unsigned count, size_t offset, size_t length)
+{
+    g_autofree struct iovec *parts = g_new(struct iovec, count);
+    unsigned found = iov_copy(parts, count, iov, count, offset, length);
+
+    for (unsigned i = 0; i < found; i++) {
+        krr_record_wrote(parts[i].iov_base, parts[i].iov_len);
     }
 }
 
