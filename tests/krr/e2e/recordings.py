@@ -21,10 +21,11 @@ PROGRAMS = {
     'fork_exec': [], 'pipes': [], 'alarm_signals': [], 'segv_sigreturn': [],
     'walk': ['/proc', '/sys'], 'tmpfs_copy': [], 'mmap_loop': [], 'ping_pong': [],
     'ptrace_child': [], 'timers': [], 'mapped_exec': [], 'sockets': [], 'byte_reads': [],
-    'user_pages': [], 'fuse_server': [], 'io_rings': [], 'packet_rings': [],
+    'user_pages': [], 'fuse_server': [], 'io_rings': [], 'packet_rings': [], 'traps': [],
+    'rare_inputs': [],
 }
 CASES = ['oops', 'sysrq_crash', 'shell_work', 'timers', 'mapped_exec', 'sockets', 'user_pages',
-         'fuse_server', 'io_rings', 'packet_rings', 'rings_before']
+         'fuse_server', 'io_rings', 'packet_rings', 'rings_before', 'rare_inputs']
 
 # The same for what only several vCPUs can do.
 SMP_PROGRAMS = {
