@@ -7,17 +7,17 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/time_types.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "io_ring.h"
+#include "loopback.h"
+#include "parts.h"
 
 #define PAGE        4096
 #define BLOCK       4096
@@ -517,14 +517,6 @@ static void abandoned(void)
 
 /* ---- sockets ---- */
 
-static void local_up(void)
-{
-    struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-    CHECK(fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0 && close(fd) == 0);
-}
-
 /* A socket of this type at an address of its own on the loopback device. */
 static int local_socket(int type, struct sockaddr_in *address)
 {
@@ -576,7 +568,7 @@ static void sockets(void)
 {
     struct io_ring ring;
 
-    local_up();
+    loopback_up();
     io_ring_open(&ring, DEPTH, 0, 0);
     sockets_of(&ring);
     io_ring_close(&ring);
@@ -591,7 +583,7 @@ static void zero_copy(void)
     struct io_ring ring;
     int receiver, sender;
 
-    local_up();
+    loopback_up();
     receiver = local_socket(SOCK_DGRAM, &address);
     sender = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(sender >= 0 && connect(sender, (void *)&address, sizeof(address)) == 0);
@@ -615,7 +607,7 @@ static void polling(void)
     struct timespec nap = { .tv_nsec = 3 * IDLE * 1000000 };
     struct io_ring ring;
 
-    local_up();
+    loopback_up();
     io_ring_open(&ring, DEPTH, IORING_SETUP_SQPOLL, IDLE);
     many_nops(&ring);
     vectors_of(&ring);
@@ -712,10 +704,7 @@ static void polling_scribbles(void)
 
 /* ---- */
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} parts[] = {
+static const struct part parts[] = {
     { "nops", nops }, { "large_nops", large_nops }, { "looking", looking },
     { "overflow", overflow }, { "array", array }, { "events", events },
     { "description", description }, { "vectors", vectors }, { "workers", workers },
@@ -724,30 +713,11 @@ static const struct {
     { "polls", polls }, { "polled", polled }, { "abandoned", abandoned }, { "sockets", sockets },
     { "zero_copy", zero_copy }, { "polling", polling }, { "scribbles", scribbles },
     { "polling_scribbles", polling_scribbles },
+    { NULL, NULL }
 };
-
-static int is_wanted(const char *name, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], name)) {
-            return 1;
-        }
-    }
-    return argc == 1;
-}
 
 int main(int argc, char **argv)
 {
-    int done = 0;
-
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (is_wanted(parts[i].name, argc, argv)) {
-            parts[i].run();
-            printf("io_rings: %s\n", parts[i].name);
-            fflush(NULL);
-            done++;
-        }
-    }
-    CHECK(done >= argc - 1 && done > 0);
+    run_parts("io_rings", parts, argc, argv);
     return 0;
 }

@@ -21,7 +21,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "check.h"
+#include "loopback.h"
+#include "parts.h"
 
 #define BLOCK       16384       /* bytes */
 #define BLOCKS      4
@@ -49,12 +50,9 @@ static void write_file(const char *path, const char *text)
 }
 
 /* The loopback device takes what was not routed, too. */
-static void local_up(void)
+static void loopback_takes_all(void)
 {
-    struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-    CHECK(fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0 && close(fd) == 0);
+    loopback_up();
     write_file("/proc/sys/net/ipv4/conf/lo/route_localnet", "1");
     write_file("/proc/sys/net/ipv4/conf/lo/accept_local", "1");
 }
@@ -519,40 +517,18 @@ static void scribbles_transmit(void)
 
 /* ---- */
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} parts[] = {
+static const struct part parts[] = {
     { "receive_v1", receive_v1 }, { "receive_v2", receive_v2 }, { "receive_v3", receive_v3 },
     { "full_v2", full_v2 }, { "full_v3", full_v3 }, { "transmit_v1", transmit_v1 },
     { "transmit_v2", transmit_v2 }, { "transmit_v3", transmit_v3 },
     { "transmit_headers", transmit_headers }, { "scribbles_v2", scribbles_v2 },
     { "scribbles_v3", scribbles_v3 }, { "scribbles_transmit", scribbles_transmit },
+    { NULL, NULL }
 };
-
-static int is_wanted(const char *name, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], name)) {
-            return 1;
-        }
-    }
-    return argc == 1;
-}
 
 int main(int argc, char **argv)
 {
-    int done = 0;
-
-    local_up();
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (is_wanted(parts[i].name, argc, argv)) {
-            parts[i].run();
-            printf("packet_rings: %s\n", parts[i].name);
-            fflush(NULL);
-            done++;
-        }
-    }
-    CHECK(done >= argc - 1 && done > 0);
+    loopback_takes_all();
+    run_parts("packet_rings", parts, argc, argv);
     return 0;
 }

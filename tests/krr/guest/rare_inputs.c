@@ -9,12 +9,10 @@
 #include <linux/aio_abi.h>
 #include <linux/futex.h>
 #include <linux/openat2.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
-#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -22,6 +20,7 @@
 #include <sys/uio.h>
 
 #include "check.h"
+#include "loopback.h"
 
 #define MSR_APIC_BASE   0x1b
 #define MSR_NONE        0x12345
@@ -151,12 +150,12 @@ static void raw_sendfile(void)
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
-    struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
     int sender = socket(AF_INET, SOCK_RAW, PROTOCOL), receiver = socket(AF_INET, SOCK_RAW, PROTOCOL);
     int file = file_of("sent from a file");
     char got[100];
 
-    CHECK(sender >= 0 && receiver >= 0 && ioctl(sender, SIOCSIFFLAGS, &lo) == 0);
+    loopback_up();
+    CHECK(sender >= 0 && receiver >= 0);
     CHECK(connect(sender, (void *)&address, sizeof(address)) == 0);
     CHECK(sendfile(sender, file, NULL, 16) == 16);
     CHECK(recv(receiver, got, sizeof(got), 0) == 20 + 16 && memcmp(got + 20, "sent from", 9) == 0);

@@ -16,20 +16,13 @@
 #include <sys/socket.h>
 
 #include "io_ring.h"
+#include "loopback.h"
 
 #define SIZE        16384
 #define FRAME       2048
 #define PORT        4712
 #define PAUSE       10          /* milliseconds between two rounds */
 #define IDLE        3           /* milliseconds until the polling thread sleeps */
-
-static void local_up(void)
-{
-    struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-    CHECK(fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0 && close(fd) == 0);
-}
 
 static void count_round(int fd, unsigned round)
 {
@@ -112,7 +105,7 @@ int main(int argc, char **argv)
     int request_count = counter("/rings_before.requests");
 
     (void)argc;
-    local_up();
+    loopback_up();
     if (check_fork() == 0) {
         packets(packet_count);
     }

@@ -25,7 +25,8 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 
-#include "check.h"
+#include "loopback.h"
+#include "parts.h"
 
 #define DATAGRAM    40000       /* more than one page */
 #define PORT        4000
@@ -123,14 +124,6 @@ static void random_sendfile(void)
 
 /* ---- sockets ---- */
 
-static void local_up(void)
-{
-    struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-    CHECK(fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &request) == 0 && close(fd) == 0);
-}
-
 /* A pair of sockets; the receiver takes datagrams whose first byte is 'y'. */
 static void filtered_pair(int *receiver, int *sender)
 {
@@ -147,7 +140,7 @@ static void filtered_pair(int *receiver, int *sender)
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
 
-    local_up();
+    loopback_up();
     *receiver = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(bind(*receiver, (void *)&address, sizeof(address)) == 0);
     CHECK(setsockopt(*receiver, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
@@ -211,7 +204,7 @@ static void quoted_sendfile(void)
     struct pollfd error = { .fd = socket(AF_INET, SOCK_DGRAM, 0) };
     int on = 1;
 
-    local_up();
+    loopback_up();
     CHECK(connect(error.fd, (void *)&address, sizeof(address)) == 0);
     CHECK(setsockopt(error.fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)) == 0);
     memset(bytes, 'q', sizeof(bytes));
@@ -336,40 +329,18 @@ static void aio_tail(void)
 
 /* ---- */
 
-static const struct {
-    const char *name;
-    void (*run)(void);
-} parts[] = {
+static const struct part parts[] = {
     { "tty_sendfile", tty_sendfile }, { "tty_vmsplice", tty_vmsplice },
     { "sysctl_sendfile", sysctl_sendfile }, { "random_sendfile", random_sendfile },
     { "filter_sendfile", filter_sendfile }, { "pieces_sendfile", pieces_sendfile },
     { "filter_zerocopy", filter_zerocopy }, { "quoted_sendfile", quoted_sendfile },
     { "loop_mapped", loop_mapped }, { "loop_direct", loop_direct }, { "core_dump", core_dump },
     { "traced_registers", traced_registers }, { "aio_tail", aio_tail },
+    { NULL, NULL }
 };
-
-static int is_wanted(const char *name, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], name)) {
-            return 1;
-        }
-    }
-    return argc == 1;
-}
 
 int main(int argc, char **argv)
 {
-    int done = 0;
-
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (is_wanted(parts[i].name, argc, argv)) {
-            parts[i].run();
-            printf("user_pages: %s\n", parts[i].name);
-            fflush(NULL);
-            done++;
-        }
-    }
-    CHECK(done >= argc - 1 && done > 0);
+    run_parts("user_pages", parts, argc, argv);
     return 0;
 }
