@@ -32,7 +32,7 @@ SMP_PROGRAMS = {
     'smp_storm': [], 'smp_shootdown': [], 'smp_ping_pong': [], 'smp_affinity': [],
     'smp_spinners': [], 'smp_membarrier': [], 'smp_parallel': ['100', '1000'],
 }
-SMP_CASES = ['smp_processes', 'smp_memory', 'smp_spinners', 'smp_code', 'smp_hotplug']
+SMP_CASES = ['smp_interrupts', 'smp_processes', 'smp_memory', 'smp_spinners', 'smp_code', 'smp_hotplug']
 
 
 def jobs(what, smp):
@@ -42,7 +42,7 @@ def jobs(what, smp):
         for name, arguments in {**PROGRAMS, **(SMP_PROGRAMS if several else {})}.items():
             yield name, [f'/krr/{name}', *arguments], 0
         cases = ['oops', 'sysrq_crash', 'rings_before',
-                 *(['smp_code', 'smp_hotplug'] if several else [])]
+                 *(['smp_code', 'smp_hotplug', 'smp_interrupts'] if several else [])]
     else:
         cases = [*CASES, *(SMP_CASES if several else [])]
     for name in cases:

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -17,6 +18,7 @@
 
 #define TRAP_FLAG       0x100
 #define ALIGNMENT_FLAG  0x40000
+#define WATCH_INT       0xd0001         /* DR7: DR0, writes of four bytes */
 #define STEPS           20
 #define NONE            (-1)
 
@@ -205,6 +207,31 @@ static void set_fpu_registers(void)
     check_wait(pid, 0);
 }
 
+/* A debugger watches a variable of a child's, which the kernel writes: an exception in the kernel,
+ * which tells nobody. */
+static void watch_the_kernel(void)
+{
+    static volatile int watched;
+    size_t registers = offsetof(struct user, u_debugreg);
+    int ends[2], status, value = 7;
+    pid_t pid;
+
+    CHECK(pipe(ends) == 0);
+    pid = check_fork();
+    if (pid == 0) {
+        CHECK(ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
+        raise(SIGSTOP);
+        CHECK(read(ends[0], (void *)&watched, sizeof(watched)) == sizeof(watched));
+        _exit(watched == 7 ? 0 : 1);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+    CHECK(ptrace(PTRACE_POKEUSER, pid, registers, &watched) == 0);
+    CHECK(ptrace(PTRACE_POKEUSER, pid, registers + 7 * sizeof(long), WATCH_INT) == 0);
+    CHECK(ptrace(PTRACE_CONT, pid, 0, 0) == 0);
+    CHECK(write(ends[1], &value, sizeof(value)) == sizeof(value));
+    check_wait(pid, 0);
+}
+
 int main(void)
 {
     catch_all();
@@ -213,6 +240,7 @@ int main(void)
     }
     block_steps();
     set_fpu_registers();
+    watch_the_kernel();
     printf("traps: done\n");
     return 0;
 }
