@@ -27,6 +27,9 @@ COMPILED_FILES = 12
 # Exit statuses of stress-ng: 3, something is lacking; 2, a stressor was not content with what it
 # got, which is not what is tested here.
 STRESS_STATUSES = (0, 2, 3)
+# What it says of stressors that have not run, or not well.
+STRESS_REMARKS = re.compile(rb'stress-ng: .*?\] (.*(?:skip|not supported|not implemented|failed: [1-9]'
+                            rb'|fail: ).*)')
 
 
 @dataclass
@@ -40,13 +43,16 @@ class Load:
     share: Callable = None
     bypassed_cards: bool = False
     statuses: tuple = (0,)
+    # Lines of the output that the report should show: their first group.
+    remarks: re.Pattern = None
     # Bounds the recorded stretch on a slow machine (s).
     timeout: int = 1500
 
 
 def loads():
     """All loads by name."""
-    found = {f'stress-ng {name}': Load('stress-ng', [name, '1'], statuses=STRESS_STATUSES)
+    found = {f'stress-ng {name}': Load('stress-ng', [name, '1'], statuses=STRESS_STATUSES,
+                                        remarks=STRESS_REMARKS)
              for name in CLASSES}
     found |= {f'trinity {seed}': Load('trinity', [str(seed), '30']) for seed in range(1, SEEDS + 1)}
     for engine, direct in (('psync', 0), ('psync', 1), ('libaio', 1), ('io_uring', 1), ('mmap', 0)):
@@ -119,6 +125,9 @@ def check(name, load, folder, accel, smp, image, noise):
                                         accel, options), timeout=load.timeout + 200)
     vm.expect(result.status in load.statuses, f'recording: {result.text()}\n'
               + result.out.decode(errors='replace')[-3000:])
+    if load.remarks:
+        for text in dict.fromkeys(load.remarks.findall(result.out)):
+            print(f'# {text.decode(errors="replace").strip()}', flush=True)
     vm.check_replays(trace, load.timeout)
     vm.leave_coverage(trace)
     trace.unlink()
