@@ -160,12 +160,14 @@ def table(results):
     for load, by_smp in results.items():
         for smp, modes in by_smp.items():
             native, recorded = modes.get('native'), modes.get('recorded')
-            for part, value in (native or recorded)['throughput'].items():
+            for part in next(iter(modes.values()))['throughput']:
                 cells = [f'{load} {part}, {smp} vCPUs:']
                 cells += [f'{TITLES[mode]} {modes[mode]["throughput"][part]:.1f} '
                           f'{LOADS[load].unit}' for mode in MODES if mode in modes]
-                if native and recorded:
-                    cells.append(f'{value / recorded["throughput"][part]:.2f}x slower recorded')
+                if native:
+                    value = native['throughput'][part]
+                    cells += [f'{value / modes[mode]["throughput"][part]:.2f}x slower {mode}'
+                              for mode in MODES[1:] if mode in modes]
                 lines.append('  '.join(cells))
             if recorded:
                 seconds = recorded['recorded_s']
