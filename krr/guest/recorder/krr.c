@@ -112,6 +112,13 @@ __setup("krr.record=", krr_setup_record);
 
 /* ---- end ---- */
 
+/* Does it end where one may sleep? A reboot may come from an interrupt (SysRq). */
+static bool is_planned(u32 reason)
+{
+	return reason == KRR_END_STOPPED || reason == KRR_END_HALT ||
+	       reason == KRR_END_POWEROFF;
+}
+
 void krr_end(u32 reason, u32 status, const char *text)
 {
 	const struct krr_memory *memory;
@@ -120,6 +127,8 @@ void krr_end(u32 reason, u32 status, const char *text)
 
 	if (!krr_active() || !raw_cpu_read(krr_on))
 		return;
+	if (is_planned(reason))
+		krr_memory_settle();
 	local_irq_save(flags);
 	memory = krr_memory_describe(current_stack_pointer, &number);
 	r8 = number;

@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/pfn.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
@@ -43,6 +44,16 @@ int krr_memory_prepare(void)
 	room = min(totalram_pages() + EXTRA_ENTRIES, MAX_ENTRIES);
 	entries = vzalloc(room * sizeof(*entries));
 	return entries ? 0 : -ENOMEM;
+}
+
+/**
+ * krr_memory_settle - waits until the stacks of tasks that have ended are free
+ * Till then they belong to nobody by whom they could be found. May sleep.
+ */
+void krr_memory_settle(void)
+{
+	if (entries)
+		rcu_barrier();
 }
 
 static void add(u32 class, u64 address, u64 length, const char *name)

@@ -82,6 +82,7 @@ void krr_record_end(struct krr_frame *frame, u32 kind);
 
 /* memory.c */
 int krr_memory_prepare(void);
+void krr_memory_settle(void);
 const struct krr_memory *krr_memory_describe(unsigned long sp, unsigned long *number);
 
 /* unsupported.c */
