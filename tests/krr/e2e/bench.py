@@ -95,7 +95,8 @@ LOADS = {
 def throughput(load, output):
     """What each part of a load got done a second."""
     found = {}
-    for name, value, *times in re.findall(load.pattern, output.replace(b'\r', b''), re.M):
+    # Progress is shown on the line of what comes next.
+    for name, value, *times in re.findall(load.pattern, output.replace(b'\r', b'\n'), re.M):
         value = float(value)
         if times:
             value /= float(times[1]) - float(times[0])
