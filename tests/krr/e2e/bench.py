@@ -182,14 +182,15 @@ def table(results):
 
 
 GRAPH = '''
-set terminal {terminal}
+set terminal {terminal} noenhanced
 set output '{output}'
 set title '{title}'
 set xlabel 'vCPUs'
 set ylabel '{unit}'
 set yrange [0:*]
 set xtics ({tics})
-set key outside bottom horizontal
+set key below
+set offsets graph 0.05, graph 0.05
 plot {plots}
 '''
 
@@ -204,7 +205,7 @@ def graph(folder, load, part, by_smp):
         if points:
             rows = '\n'.join(f'{smp} {value}' for smp, value in points)
             blocks.append(f'${mode} << EOD\n{rows}\nEOD\n')
-            plots.append(f"${mode} with linespoints title \"{TITLES[mode]}\"")
+            plots.append(f"${mode} with linespoints pointtype 7 title \"{TITLES[mode]}\"")
     for suffix, terminal in (('svg', 'svg size 640,480'), ('pdf', 'pdfcairo')):
         text = ''.join(blocks) + GRAPH.format(
             terminal=terminal, output=folder / f'{name}.{suffix}', title=f'{load}: {part}',
