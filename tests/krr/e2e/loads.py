@@ -28,8 +28,8 @@ COMPILED_FILES = 12
 # got, which is not what is tested here.
 STRESS_STATUSES = (0, 2, 3)
 # What it says of stressors that have not run, or not well.
-STRESS_REMARKS = re.compile(rb'stress-ng: .*?\] (.*(?:skip|not supported|not implemented|failed: [1-9]'
-                            rb'|fail: ).*)')
+STRESS_REMARKS = re.compile(rb'stress-ng: ((?:fail|error): .*|'
+                            rb'\w+: +\[\d+\] .*(?:skipp(?:ed(?!: 0)|ing)|failed: [1-9]).*)')
 
 
 @dataclass
