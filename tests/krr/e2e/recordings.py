@@ -151,10 +151,12 @@ def main():
                     trace = folder / f'{name}-{smp}-{turn}.krr'
                     append = f'rcupdate.rcu_cpu_stall_suppress=0 {vm.case_append(name)}'
                     options = ['--root', root, '--smp', str(smp), '--append', append.rstrip()]
-                    # Once for each case, memory at the end is compared as well. Not with noisy
-                    # flags: undefined ones lie about wherever a stack once was.
-                    if turn == 1 and not re.search('flags|all', arguments.noise or ''):
+                    # Once for each case, memory at the end is compared as well. With noisy flags
+                    # pages are cleared: undefined ones lie about wherever a stack once was.
+                    if turn == 1:
                         options += ['--krr-option', 'final-ram=on']
+                    if arguments.noise:
+                        options += ['--append', 'init_on_free=1']
                     if arguments.noise and accel == 'tcg':
                         options += ['--krr-option', f'noise={arguments.noise}']
                     recording = outcome(record_one, trace, command, status, accel, options)

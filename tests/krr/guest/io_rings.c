@@ -24,6 +24,7 @@
 #define BLOCKS      256
 #define DEPTH       8
 #define IDLE        20          /* milliseconds */
+#define NAPS        500
 #define SCRIBBLED   2000        /* requests */
 
 static uint8_t *own_pages(size_t size)
@@ -611,8 +612,10 @@ static void polling(void)
     io_ring_open(&ring, DEPTH, IORING_SETUP_SQPOLL, IDLE);
     many_nops(&ring);
     vectors_of(&ring);
-    /* The thread sleeps meanwhile, and says so. */
-    CHECK(nanosleep(&nap, NULL) == 0);
+    /* The thread sleeps some time, and says so. */
+    for (int i = 0; i < NAPS && !(atomic_load(ring.sq_flags) & IORING_SQ_NEED_WAKEUP); i++) {
+        CHECK(nanosleep(&nap, NULL) == 0);
+    }
     CHECK(atomic_load(ring.sq_flags) & IORING_SQ_NEED_WAKEUP);
     CHECK(io_ring_enter(&ring, 0, 0, IORING_ENTER_SQ_WAIT) == 0);
     verify_of(&ring);
