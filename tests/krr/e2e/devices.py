@@ -90,8 +90,14 @@ def host_side(options, work):
 ECHO = "sh -c 'read -r n; head -c $n'"
 
 
-# The host's side of a tap: an address, and the service for as long as there is the interface.
+# The host's side of a tap: an address, and the service for as long as there is the interface, which
+# is there as long as anybody has what QEMU has opened.
 TAP_UP = f"""#!/bin/busybox sh
+for file in /proc/$$/fd/*; do
+    case $(busybox readlink $file) in
+    */net/tun) eval "exec ${{file##*/}}>&-" ;;
+    esac
+done
 busybox ip addr add 10.67.82.1/24 dev $1
 busybox ip link set $1 up
 busybox nc -ll -p 7107 -e {ECHO} >/dev/null 2>&1 &
