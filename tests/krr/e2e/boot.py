@@ -23,7 +23,6 @@ cmp /var/tmp/data /var/tmp/data
 exit 42
 '''
 STATUS = 42
-BUSES = ['virtio', 'scsi', 'nvme', 'ide', 'ahci']
 SHOWN = [b'Reached target', b'Multi-User System', b'Power']
 
 
@@ -61,7 +60,7 @@ def main():
                         help='vCPUs; may be repeated (default 1, 2)')
     parser.add_argument('--times', type=int, default=1, metavar='N')
     parser.add_argument('--image', help="instead of guest-image's")
-    parser.add_argument('--bus', action='append', choices=BUSES,
+    parser.add_argument('--bus', action='append', choices=list(vm.DISKS),
                         help='of the disk; may be repeated (default virtio)')
     arguments = parser.parse_args()
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
@@ -71,7 +70,7 @@ def main():
         return report.finish()
     with vm.work_folder(f'boot-{accel}') as folder, vm.session(accel, folder):
         for turn, smp, bus in itertools.product(range(arguments.times), arguments.smp or [1, 2],
-                                                arguments.bus or BUSES[:1]):
+                                                arguments.bus or ['virtio']):
             trace = folder / f'boot-{bus}-{smp}-{turn}.krr'
             good = report.check(
                 f'boot from {bus} to power-off at {smp} vCPUs under {accel}, {turn + 1}',

@@ -14,9 +14,6 @@ from pathlib import Path
 import vm
 from tap import Report
 
-# Bus for krr-vm --disk and the block device that the guest sees.
-DISKS = {'virtio': '/dev/vda', 'scsi': '/dev/sda', 'nvme': '/dev/nvme0n1', 'ide': '/dev/sda',
-         'ahci': '/dev/sda'}
 DISK_SIZE = 32 << 20
 # linux/if_tun.h
 TUNSETIFF = 0x400454ca
@@ -55,7 +52,7 @@ def copy_of(image, name):
 def disk(bus, work):
     """A file system on a disk of this kind: command and options."""
     copy = copy_of(disk_image(work.folder), bus)
-    return ['disk', DISKS[bus]], ['--disk', f'{bus}:{copy}']
+    return ['disk', vm.DISKS[bus]], ['--disk', f'{bus}:{copy}']
 
 
 def qcow2_disk(_, work):
@@ -64,13 +61,13 @@ def qcow2_disk(_, work):
     made = vm.run([vm.BUILD / 'qemu' / 'qemu-img', 'convert', '-O', 'qcow2',
                    disk_image(work.folder), image])
     vm.expect(made.status == 0, f'qemu-img: {made.text()}')
-    return ['disk', DISKS['virtio']], ['--disk', image]
+    return ['disk', vm.DISKS['virtio']], ['--disk', image]
 
 
 def user_pages(case, bus, work):
     """What only user space has written goes to a disk: in commands, or by a journal."""
     copy = copy_of(disk_image(work.folder), case)
-    return [case, DISKS[bus]], ['--disk', f'{bus}:{copy}']
+    return [case, vm.DISKS[bus]], ['--disk', f'{bus}:{copy}']
 
 
 def ata_pages(bus, work):
@@ -86,7 +83,7 @@ def journaled_data(bus, work):
 def host_side(options, work):
     """The same with another way to read and write the image."""
     copy = copy_of(disk_image(work.folder), 'host')
-    return ['disk', DISKS['virtio']], vm.qemu_options(
+    return ['disk', vm.DISKS['virtio']], vm.qemu_options(
         '-drive', f'if=virtio,format=raw,file={work.there(copy)},{options}')
 
 
@@ -168,7 +165,7 @@ def shared_folder(_, work):
 
 TAP = 'network by a tap'
 TESTS = {
-    **{f'disk on {bus}': (disk, bus) for bus in DISKS},
+    **{f'disk on {bus}': (disk, bus) for bus in vm.DISKS},
     'user pages in ATA commands': (ata_pages, 'ide'),
     'user pages in a journal': (journaled_data, 'virtio'),
     'disk in a qcow2 image': (qcow2_disk, None),

@@ -79,7 +79,7 @@ def disk_and_root_image(folder, accel):
     expect(result.status == 0, f'filling the disk: {result.text()}\n{result.out.decode()}')
     result = run(accel, ['cat', '/name'], ['--root', image])
     expect(result.status == 0 and lines(result) == ['from-disk'], result.text())
-    for bus in ('scsi', 'nvme', 'ide', 'ahci'):
+    for bus in vm.DISKS:
         result = run(accel, ['cat', '/name'], ['--root', f'{bus}:{image}'])
         expect(result.status == 0 and lines(result) == ['from-disk'], f'{bus}: {result.text()}')
     result = run(accel, ['true'], ['--root', f'scsi:{image}', '--disk', f'ide:{image}'])

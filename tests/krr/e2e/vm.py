@@ -31,6 +31,10 @@ SCRIPTS = REPO / 'scripts'
 CASES = REPO / 'tests' / 'krr' / 'guest' / 'cases'
 COVERAGE = BUILD / 'tests' / 'coverage'
 
+# Buses of krr-vm --disk and --root, and the first block device there that the guest sees.
+DISKS = {'virtio': '/dev/vda', 'scsi': '/dev/sda', 'nvme': '/dev/nvme0n1', 'ide': '/dev/sda',
+         'ahci': '/dev/sda'}
+
 # Exit statuses of krr-vm.
 GUEST_PANIC = 3
 RECORDING_FAILED = 4
