@@ -78,6 +78,7 @@ SYM_CODE_END(krr_get_user)
 #else
 
 #include <linux/jump_label.h>
+#include <linux/stringify.h>
 #include <linux/types.h>
 #include <asm/asm.h>
 
@@ -128,9 +129,11 @@ DECLARE_STATIC_KEY_FALSE(krr_present_key);
 
 /*
  * Saved flags, without those that the architecture may leave undefined: they stay in registers
- * and on stacks, where interrupts find them. Always, because it costs no more than asking would.
+ * and on stacks, where exceptions and interrupts find them. Always, because it costs no more than
+ * asking would. Part of the asm that saves them: of an expression in C the compiler keeps only the
+ * bits that are used, which leaves the others in the register.
  */
-#define krr_flags(x)		((x) & ~(unsigned long)KRR_FLAGS_MASK)
+#define KRR_MASK_FLAGS(operand)	" ; andq $~" __stringify(KRR_FLAGS_MASK) ", " operand
 
 /* The four results of CPUID, in place. */
 #define krr_cpuid(a, b, c, d) do {					\

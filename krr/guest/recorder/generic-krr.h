@@ -19,7 +19,7 @@
 #define krr_xcr(x)				(x)
 #define krr_apic(x)				(x)
 #define krr_fpu_restored(x)			(x)
-#define krr_flags(x)				(x)
+#define KRR_MASK_FLAGS(operand)
 #define krr_cpuid(a, b, c, d)			do { } while (0)
 #define krr_random(insn, v)			false
 #define krr_segment(seg)			0

@@ -38,8 +38,7 @@ class Guard:
 
 GUARDS = [
     Guard('flags', 'flags that the guest saves', 'krr/guest/recorder/asm-krr.h',
-          '#define krr_flags(x)\t\t((x) & ~(unsigned long)KRR_FLAGS_MASK)',
-          '#define krr_flags(x)\t\t(x)', 'smp_hotplug', 5),
+          '" ; andq $~" __stringify(KRR_FLAGS_MASK) ", " operand', '', 'smp_hotplug', 5),
     Guard('flags', 'flags in the frame of an entry', 'krr/guest/recorder/record.c',
           '\tregs->flags &= ~(unsigned long)KRR_FLAGS_MASK;\n', '', 'shell_work'),
     Guard('faults', 'faults at user addresses', 'target/i386/krr/replay-fault.c',
