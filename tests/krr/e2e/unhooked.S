@@ -78,6 +78,16 @@ function jump_target
 	ret
 end jump_target
 
+function good_flags
+	pushf
+	pop %rbx
+	andq $~0x108d5, %rbx
+	pushf
+	pop 8(%rsp)
+	andq $~0x108d5, 8(%rsp)
+	ret
+end good_flags
+
 /* ---- a hook is missing ---- */
 
 function no_hook
@@ -112,6 +122,20 @@ function selector
 	mov %ds, %eax
 	ret
 end selector
+
+function saved_flags
+	pushf
+	pop %rbx
+	cli
+	ret
+end saved_flags
+
+function wrong_mask
+	pushf
+	pop %rbx
+	andq $~0x108d5, %rax
+	ret
+end wrong_mask
 
 /* No function, as in assembly; the label counts. */
 outside:

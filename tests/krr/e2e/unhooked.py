@@ -5,6 +5,8 @@
 A function with an instruction that brings something in from outside has to call the thunk that
 records it, and so has one that reads user memory. tests/krr/unhooked-reasons names those that
 need not. What the kernel reads by addresses of its own is not found in this way.
+
+Saved flags have to be masked by the instruction that follows.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import re
 import struct
 import subprocess
 import sys
-from collections import defaultdict
+from collections import defaultdict, deque
 from pathlib import Path
 
 import vm
@@ -38,8 +40,14 @@ INSTRUCTIONS = {
 # Thunks that record them, and routines that read user memory for their callers.
 THUNKS = {kind: {f'krr_in_{kind}'} for kind in INSTRUCTIONS if kind != 'user'}
 THUNKS['user'] = {'krr_in_user_value', 'krr_in_user_bytes'}
+THUNKS['flags'] = set()             # only those without a mask are inputs
 # Not those that copy whole pages, by the kernel's own addresses: from user pages to user pages.
 USER_COPIES = r'(?:__)?copy_user_(?!huge_page|large_folio)\w+|rep_movs_alternative'
+
+# Flags that are saved in a register or a variable, and the mask without which CPUs differ in them:
+# ~KRR_FLAGS_MASK of linux-headers/linux/krr.h.
+SAVED_FLAGS = re.compile(r' *([0-9a-f]+):\tpushfq? *\n.*:\tpopq? +(.*)\n(.*)')
+MASK = re.compile(r'.*:\tandq? +\$0xfffffffffffef72a,(.*)')
 
 # A line of objdump: address, then one of INSTRUCTIONS, or a call or jump to a symbol.
 LINE = re.compile(r' *([0-9a-f]+):\t(?:rep |lock |data16 )*(?:'
@@ -170,7 +178,10 @@ class Kernel:
         copies = re.compile(USER_COPIES)
         with subprocess.Popen(['objdump', '-d', '--no-show-raw-insn', str(self.path)],
                               stdout=subprocess.PIPE, text=True) as objdump:
+            lines = deque(maxlen=3)
             for line in objdump.stdout:
+                lines.append(line)
+                self.read_flags(lines)
                 match = LINE.match(line)
                 if not match:
                     continue
@@ -185,6 +196,15 @@ class Kernel:
         expect(objdump.returncode == 0, f'objdump {self.path}: status {objdump.returncode}')
         for place, target in self.jumps:
             self.function_at(place).thunks |= self.function_at(target).thunks
+
+    def read_flags(self, lines):
+        """Do these three lines save flags, and not mask them?"""
+        saved = 'pushf' in lines[0] and SAVED_FLAGS.match(''.join(lines))
+        if saved:
+            mask = MASK.fullmatch(saved[3])
+            if not mask or mask[1] != saved[2]:
+                address = self.place_of(int(saved[1], 16))
+                self.function_at(address).inputs['flags'].append(address)
 
     def functions(self):
         """Each of them once."""
@@ -236,7 +256,8 @@ def without_hooks(kernel, reasons, kind):
 
 # What the assembled functions lack.
 DOCTORED = {('tsc', 'no_hook'), ('tsc', 'replaced'), ('cpuid', 'wrong_hook'), ('user', 'reader'),
-            ('user', 'copier'), ('segment', 'selector'), ('msr', 'outside')}
+            ('user', 'copier'), ('segment', 'selector'), ('msr', 'outside'),
+            ('flags', 'saved_flags'), ('flags', 'wrong_mask')}
 
 
 def doctored(folder):
