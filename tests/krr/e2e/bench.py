@@ -163,7 +163,7 @@ def table(results):
             native, recorded = modes.get('native'), modes.get('recorded')
             for part in next(iter(modes.values()))['throughput']:
                 cells = [f'{load} {part}, {smp} vCPUs:']
-                cells += [f'{TITLES[mode]} {modes[mode]["throughput"][part]:.1f} '
+                cells += [f'{TITLES[mode]} {modes[mode]["throughput"][part]:.4g} '
                           f'{LOADS[load].unit}' for mode in MODES if mode in modes]
                 if native:
                     value = native['throughput'][part]
@@ -188,9 +188,9 @@ set title '{title}'
 set xlabel 'vCPUs'
 set ylabel '{unit}'
 set yrange [0:*]
+set xrange [{first}-0.5:{last}+0.5]
 set xtics ({tics})
 set key below
-set offsets graph 0.05, graph 0.05
 plot {plots}
 '''
 
@@ -209,7 +209,8 @@ def graph(folder, load, part, by_smp):
     for suffix, terminal in (('svg', 'svg size 640,480'), ('pdf', 'pdfcairo')):
         text = ''.join(blocks) + GRAPH.format(
             terminal=terminal, output=folder / f'{name}.{suffix}', title=f'{load}: {part}',
-            unit=LOADS[load].unit, tics=', '.join(str(smp) for smp in by_smp),
+            unit=LOADS[load].unit, tics=', '.join(by_smp), first=min(map(int, by_smp)),
+            last=max(map(int, by_smp)),
             plots=', '.join(plots))
         subprocess.run(['gnuplot'], input=text, text=True, check=True)
 
