@@ -5,7 +5,7 @@ from pathlib import Path
 
 import vm
 
-PACKAGES = ('attr,dpdk-dev,fio,git,nginx-light,postgresql,procps,redis-server,redis-tools,rocksdb-tools,'
+PACKAGES = ('attr,btrfs-progs,dpdk-dev,fio,git,nginx-light,postgresql,procps,redis-server,redis-tools,rocksdb-tools,'
             'sqlite3,stress-ng,trinity,wget,wrk,xfsprogs')
 IMAGE_SIZE = '2G'
 DISK_SIZE = 1 << 30

@@ -66,6 +66,8 @@ def root_folder(folder, accel):
     expect(result.status == 0 and result.out == b'content', result.text())
     result = run(accel, ['true'], ['--root', folder / 'none'])
     expect(result.status == vm.RECORDING_FAILED and b'none' in result.err, result.text())
+    result = run(accel, ['true'], ['--root', f'scsi:{root}'])
+    expect(result.status == vm.WRONG_USAGE and b'folder' in result.err, result.text())
 
 
 def disk_and_root_image(folder, accel):

@@ -42,6 +42,8 @@ class Load:
     # Makes the folder that the guest sees, in the folder given.
     share: Callable = None
     bypassed_cards: bool = False
+    # What the kernel has to be configured with.
+    needs: str = None
     statuses: tuple = (0,)
     # Lines of the output that the report should show: their first group.
     remarks: re.Pattern = None
@@ -60,6 +62,8 @@ def loads():
             Load('fio', [engine, '/dev/vdb', str(direct)], disk=True)
     found |= {f'file system {kind}': Load('filesystem', [kind, '/dev/vdb'], disk=True)
               for kind in ('ext4', 'xfs')}
+    found['file system btrfs'] = Load('filesystem', ['btrfs', '/dev/vdb'], disk=True,
+                                      needs='CONFIG_BTRFS_FS')
     found['sqlite'] = Load('sqlite', ['/dev/vdb'], disk=True)
     found['postgresql'] = Load('postgresql', ['/dev/vdb'], disk=True)
     found['nginx'] = Load('nginx', network=True)
@@ -113,6 +117,12 @@ def guest_options(load, folder, image, smp):
     return options
 
 
+def is_configured(load):
+    """Has the kernel what it needs?"""
+    return (not load.needs or
+            f'{load.needs}=y' in vm.KERNEL.with_name('config').read_text().splitlines())
+
+
 def check(name, load, folder, accel, smp, image, noise):
     """Records and replays; removes the trace if all is well."""
     trace = folder / f'{re.sub("[^a-z0-9]+", "-", name)}-{smp}.krr'
@@ -158,7 +168,9 @@ def main():
         for smp in arguments.smp or [1, 2]:
             for turn in range(1, arguments.times + 1):
                 for name, load in wanted.items():
-                    if not report.check(f'{name} at {smp} vCPUs under {accel}, {turn}', check, name,
+                    if not is_configured(load):
+                        report.skip(name, f'{vm.KERNEL} has no {load.needs}')
+                    elif not report.check(f'{name} at {smp} vCPUs under {accel}, {turn}', check, name,
                                         load, folder, accel, smp, image, arguments.noise):
                         (folder / f'{name}.failed').touch()
     return report.finish()
