@@ -170,7 +170,7 @@ static void add_pages_at_hand(struct zone *zone, int cpu)
 	}
 }
 
-static void add_pages(void)
+static void add_all_pages(void)
 {
 	unsigned long pfn = 0;
 	struct zone *zone;
@@ -283,7 +283,7 @@ const struct krr_memory *krr_memory_describe(unsigned long sp, unsigned long *nu
 			add_interrupt_stack(cpu, &sp);
 		}
 		add_tasks(sp);
-		add_pages();
+		add_all_pages();
 		if (count == room)
 			pr_warn("krr: the description of memory is not complete: more than %lu parts\n",
 				room);
