@@ -17,6 +17,7 @@
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/fpu/types.h>
 #include <asm/processor.h>
@@ -46,14 +47,22 @@ int krr_memory_prepare(void)
 	return entries ? 0 : -ENOMEM;
 }
 
+static void nothing(struct work_struct *work)
+{
+}
+
 /**
  * krr_memory_settle - waits until the stacks of tasks that have ended are free
  * Till then they belong to nobody by whom they could be found. May sleep.
  */
 void krr_memory_settle(void)
 {
-	if (entries)
-		rcu_barrier();
+	if (!entries)
+		return;
+	rcu_barrier();
+	/* What RCU lets go of within an interrupt is freed by a work item, which is before ours. */
+	if (IS_ENABLED(CONFIG_VMAP_STACK))
+		schedule_on_each_cpu(nothing);
 }
 
 static void add(u32 class, u64 address, u64 length, const char *name)
@@ -253,6 +262,29 @@ static void add_task(struct task_struct *task, unsigned long sp)
 		add_virtual(KRR_MEMORY_FPU, regs, regs + fpu->fpstate->size);
 }
 
+#ifdef CONFIG_VMAP_STACK
+/* In kernel/fork.c: stacks of tasks that have ended, kept for others. */
+DECLARE_PER_CPU(struct vm_struct *, cached_stacks[]);
+extern const unsigned int krr_cached_stacks;
+
+static void add_kept_stacks(int cpu)
+{
+	unsigned int i;
+
+	for (i = 0; i < krr_cached_stacks; i++) {
+		const struct vm_struct *kept = per_cpu_ptr(cached_stacks, cpu)[i];
+
+		if (kept)
+			add_virtual(KRR_MEMORY_DEAD_STACK, (unsigned long)kept->addr,
+				    (unsigned long)kept->addr + THREAD_SIZE);
+	}
+}
+#else
+static void add_kept_stacks(int cpu)
+{
+}
+#endif
+
 static void add_tasks(unsigned long sp)
 {
 	struct task_struct *process, *task;
@@ -281,6 +313,7 @@ const struct krr_memory *krr_memory_describe(unsigned long sp, unsigned long *nu
 		for_each_online_cpu(cpu) {
 			add_entry_stacks(cpu, cpu == raw_smp_processor_id() ? sp : 0);
 			add_interrupt_stack(cpu, &sp);
+			add_kept_stacks(cpu);
 		}
 		add_tasks(sp);
 		add_all_pages();
