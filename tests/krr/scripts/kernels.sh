@@ -25,4 +25,5 @@ for dir in "$root"/krr/guest/linux-*; do
     check "linux-${version}_does_not_take_what_it_has_not" \
         says CONFIG_KRR_NO_SUCH_OPTION config "$copy" "$version"
     check "linux-${version}_takes_patches_and_configuration" config "$root" "$version"
+    check "linux-${version}_takes_debians_configuration" config "$root" "$version-debian"
 done
