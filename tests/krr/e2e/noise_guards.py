@@ -36,23 +36,24 @@ class Guard:
         return self.file.startswith('krr/guest/')
 
 
+# Those in a header last among the kernel's: what is built after one of them is built whole.
 GUARDS = [
-    Guard('flags', 'flags that the guest saves', 'krr/guest/recorder/asm-krr.h',
-          '" ; andq $~" __stringify(KRR_FLAGS_MASK) ", " operand', '', 'smp_hotplug', 5),
     Guard('flags', 'flags in the frame of an entry', 'krr/guest/recorder/record.c',
           '\tregs->flags &= ~(unsigned long)KRR_FLAGS_MASK;\n', '', 'shell_work'),
+    Guard('xinuse', 'headers of saved state', 'krr/guest/recorder/inputs.c',
+          '(&fpstate->regs, FPU_CONTROL_BYTES);\n\tif (cpu_feature_enabled(X86_FEATURE_XSAVE))\n',
+          '(&fpstate->regs, FPU_CONTROL_BYTES);\n\tif (false)\n', 'timers'),
+    Guard('flags', 'flags that the guest saves', 'krr/guest/recorder/asm-krr.h',
+          '" ; andq $~" __stringify(KRR_FLAGS_MASK) ", " operand', '', 'smp_hotplug', 5),
+    Guard('accessed', 'page tables that the CPU does not write', 'krr/guest/recorder/asm-krr.h',
+          '\tif (krr_present() &&\t\t\t\t\t\t\\\n\t    (__krr_e', '\tif (false &&\t\t\t\t\t\t\\\n\t    (__krr_e',
+          'smp_memory'),
     Guard('faults', 'faults at user addresses', 'target/i386/krr/replay-fault.c',
           '    raise_if_here(env, fault, address, ra);\n    /* One byte',
           '    /* One byte', 'smp_memory'),
     Guard('evict', 'faults that a translation would have spared', 'target/i386/krr/replay-fault.c',
           '    raise_if_here(env, fault, address, ra);\n    /* One byte',
           '    /* One byte', 'smp_memory'),
-    Guard('accessed', 'page tables that the CPU does not write', 'krr/guest/recorder/asm-krr.h',
-          '\tif (krr_present() &&\t\t\t\t\t\t\\\n\t    (__krr_e', '\tif (false &&\t\t\t\t\t\t\\\n\t    (__krr_e',
-          'smp_memory'),
-    Guard('xinuse', 'headers of saved state', 'krr/guest/recorder/inputs.c',
-          '(&fpstate->regs, FPU_CONTROL_BYTES);\n\tif (cpu_feature_enabled(X86_FEATURE_XSAVE))\n',
-          '(&fpstate->regs, FPU_CONTROL_BYTES);\n\tif (false)\n', 'timers'),
 ]
 
 
