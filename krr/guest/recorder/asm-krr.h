@@ -344,8 +344,9 @@ static __always_inline void krr_fpu_announce(const void __user *buf)
 		__krr_fpu_announce(buf);
 }
 
-/* csum_and_copy_from_user(), whose loop has user data in registers. */
+/* csum_and_copy_from_user() and csum_and_copy_to_user(), whose loops have user data in registers. */
 __wsum krr_csum_and_copy(const void __user *from, void *to, int length);
+__wsum krr_csum_and_copy_to(const void *from, void __user *to, int length);
 
 /* ---- entry and exit ---- */
 

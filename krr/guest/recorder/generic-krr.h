@@ -34,6 +34,7 @@
 #define krr_futex_op2(new, oval, uaddr, label)	do { } while (0)
 #define krr_futex_cmpxchg(uaddr, pold, new)	0
 #define krr_csum_and_copy(from, to, length)	0
+#define krr_csum_and_copy_to(from, to, length)	0
 
 #define krr_user_bytes(to, length, from)	do { } while (0)
 #define krr_file_bytes(to, length)		do { } while (0)

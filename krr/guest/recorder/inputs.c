@@ -50,3 +50,11 @@ __wsum krr_csum_and_copy(const void __user *from, void *to, int length)
 		return 0;
 	return csum_partial(to, length, ~0U);
 }
+
+/* The same in the other direction. What is summed up may be pages of user space's. */
+__wsum krr_csum_and_copy_to(const void *from, void __user *to, int length)
+{
+	if (!access_ok(to, length) || raw_copy_to_user(to, from, length))
+		return 0;
+	return krr_shared_value(csum_partial(from, length, ~0U));
+}

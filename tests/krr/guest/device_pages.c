@@ -15,6 +15,7 @@
 #define PAGE        4096
 #define SECTOR      512
 #define BLOCK       1024        /* of the file system of the tests */
+#define CHANGES     30
 
 static uint8_t *page_of(int fd, int flags)
 {
@@ -108,6 +109,29 @@ static void read_journal(const char *path)
     }
 }
 
+/* Blocks are changed while the journal still has to write them: it keeps copies of what they were. */
+static void change_journal(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    static uint8_t data[16 * PAGE];
+    pid_t pid;
+
+    CHECK(fd >= 0);
+    pid = check_fork();
+    if (pid == 0) {
+        for (int turn = 0; turn < CHANGES; turn++) {
+            CHECK(fsync(fd) == 0);
+        }
+        _exit(0);
+    }
+    for (int turn = 0; turn < CHANGES; turn++) {
+        memset(data, turn, sizeof(data));
+        CHECK(pwrite(fd, data, sizeof(data), 0) == sizeof(data));
+    }
+    check_wait(pid, 0);
+    CHECK(close(fd) == 0);
+}
+
 /* The kernel reads a device's pages by itself, so nobody may write them by a mapping. */
 static void map_device(const char *path)
 {
@@ -125,6 +149,7 @@ static const struct {
 } parts[] = {
     { "mode_select", mode_select }, { "port_write", port_write },
     { "write_journal", write_journal }, { "read_journal", read_journal },
+    { "change_journal", change_journal },
     { "map_device", map_device },
 };
 

@@ -124,16 +124,9 @@ static void random_sendfile(void)
 
 /* ---- sockets ---- */
 
-/* A pair of sockets; the receiver takes datagrams whose first byte is 'y'. */
-static void filtered_pair(int *receiver, int *sender)
+/* A pair of sockets. */
+static void plain_pair(int *receiver, int *sender)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 8),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 'y', 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0xffff),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-    };
-    struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
     struct sockaddr_in address = {
         .sin_family = AF_INET,
         .sin_port = htons(PORT),
@@ -143,9 +136,23 @@ static void filtered_pair(int *receiver, int *sender)
     loopback_up();
     *receiver = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(bind(*receiver, (void *)&address, sizeof(address)) == 0);
-    CHECK(setsockopt(*receiver, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
     *sender = socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(connect(*sender, (void *)&address, sizeof(address)) == 0);
+}
+
+/* The receiver takes datagrams whose first byte is 'y'. */
+static void filtered_pair(int *receiver, int *sender)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 8),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 'y', 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0xffff),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+    plain_pair(receiver, sender);
+    CHECK(setsockopt(*receiver, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0);
 }
 
 static void receive(int receiver, int sender, ssize_t expected)
@@ -167,17 +174,47 @@ static void filter_sendfile(void)
     receive(receiver, sender, sizeof(bytes));
 }
 
-/* A datagram that is put together from several pieces has its checksum made at once. */
-static void pieces_sendfile(void)
+/* A datagram that is put together from several pieces has its checksum made at once. Returns its size. */
+static ssize_t send_pieces(int sender)
 {
     char bytes[200];
-    int receiver, sender;
 
-    filtered_pair(&receiver, &sender);
     memset(bytes, 'y', sizeof(bytes));
     CHECK(send(sender, bytes, 1, MSG_MORE) == 1);
     send_file(sender, mapped_file(bytes, sizeof(bytes), sizeof(bytes)), sizeof(bytes));
-    receive(receiver, sender, 1 + sizeof(bytes));
+    return 1 + sizeof(bytes);
+}
+
+/* The filter looks at it when the sum has been checked. */
+static void pieces_sendfile(void)
+{
+    int receiver, sender;
+
+    filtered_pair(&receiver, &sender);
+    receive(receiver, sender, send_pieces(sender));
+}
+
+/* Without a filter the sum is checked while the datagram is copied. */
+static void pieces_received(void)
+{
+    int receiver, sender;
+
+    plain_pair(&receiver, &sender);
+    receive(receiver, sender, send_pieces(sender));
+}
+
+static void pieces_spliced(void)
+{
+    char got[400];
+    int receiver, sender, ends[2];
+    ssize_t size;
+
+    plain_pair(&receiver, &sender);
+    size = send_pieces(sender);
+    CHECK(pipe(ends) == 0);
+    CHECK(splice(receiver, NULL, ends[1], NULL, DATAGRAM, 0) == size);
+    CHECK(read(ends[0], got, sizeof(got)) == size);
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0 && close(receiver) == 0 && close(sender) == 0);
 }
 
 static void filter_zerocopy(void)
@@ -333,6 +370,7 @@ static const struct part parts[] = {
     { "tty_sendfile", tty_sendfile }, { "tty_vmsplice", tty_vmsplice },
     { "sysctl_sendfile", sysctl_sendfile }, { "random_sendfile", random_sendfile },
     { "filter_sendfile", filter_sendfile }, { "pieces_sendfile", pieces_sendfile },
+    { "pieces_received", pieces_received }, { "pieces_spliced", pieces_spliced },
     { "filter_zerocopy", filter_zerocopy }, { "quoted_sendfile", quoted_sendfile },
     { "loop_mapped", loop_mapped }, { "loop_direct", loop_direct }, { "core_dump", core_dump },
     { "traced_registers", traced_registers }, { "aio_tail", aio_tail },
