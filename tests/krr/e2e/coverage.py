@@ -63,17 +63,19 @@ def unite(files):
 
 def read_reasons(path):
     """(reason, hook, pattern) of each line that has a pattern."""
-    reasons, reason = [], None
+    reasons, reason, goes_on = [], None, False
     for number, line in enumerate(path.read_text().splitlines(), 1):
-        words = line.split()
-        if not words or line.startswith('#'):
+        if line.startswith('#'):
             continue
-        if not line[0].isspace():
-            reason = line.strip()
+        words = line.split()
+        begins = bool(words) and not line[0].isspace()
+        if begins:
+            reason = ' '.join([reason, *words] if goes_on else words)
         elif reason and len(words) == 2:
             reasons.append((reason, *words))
-        else:
+        elif words:
             sys.exit(f'{path}:{number}: neither a reason nor, behind spaces, a hook and a pattern')
+        goes_on = begins
     return reasons
 
 
@@ -120,7 +122,7 @@ def print_report(sites, reasons):
     explained, unexplained, unused = explain(never, reasons)
     for reason, those in explained.items():
         if those:
-            print(f'not exercised, {len(those)} sites: {reason}')
+            print(textwrap.fill(f'not exercised, {len(those)} sites: {reason}', 100))
         for line in functions(those):
             print(textwrap.fill(line, 100, initial_indent='    ', subsequent_indent='        '))
     if unexplained:

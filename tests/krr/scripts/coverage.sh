@@ -57,7 +57,8 @@ silent()
 
 reasons 'No AMD here.
     *    kernel/cpu/*
-Nobody waits.
+Nobody waits,
+nor sleeps.
     tsc  delay_*
     msr  delay_*'
 
@@ -68,7 +69,7 @@ left two   3 0 0 0 4 0
 check "recordings are united" prints 'tsc  *3  *1  *1  *0  *1  *5'
 check "a hand-over at a safepoint counts" prints 'safepoint  *1  *1  *0  *0  *0  *4'
 check "all is summed up" prints 'all  *6  *2  *3  *0  *1  *9'
-check "a reason by function" prints 'not exercised, 1 sites: Nobody waits.'
+check "a reason by function" prints 'not exercised, 1 sites: Nobody waits, nor sleeps.'
 check "a reason by source file" prints '    msr: init_cpu'
 check "a site without a reason" prints '    msr  *spare+0x3  ?'
 check "no more of them" prints 'not exercised, 1 sites without a reason in .*'
