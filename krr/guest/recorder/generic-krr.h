@@ -38,6 +38,7 @@
 
 #define krr_user_bytes(to, length, from)	do { } while (0)
 #define krr_file_bytes(to, length)		do { } while (0)
+#define krr_is_block(mapping)			false
 #define krr_remote_bytes(to, length)		do { } while (0)
 #define krr_fpu_bytes(to, length)		do { } while (0)
 #define krr_fpu_saved(fpstate)			do { } while (0)

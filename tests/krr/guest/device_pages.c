@@ -5,10 +5,13 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <scsi/sg.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
 
 #include "check.h"
 
@@ -132,6 +135,25 @@ static void change_journal(const char *path)
     CHECK(close(fd) == 0);
 }
 
+/* A file system is mounted whose first blocks have come from a mapped file, without a copy by a program;
+ * the kernel reads them from where they went to. */
+static void splice_device(const char *path)
+{
+    int held = open(path, O_RDONLY), fd = open(path, O_RDWR);
+    int file = open("/tmp/blocks", O_RDWR | O_CREAT | O_TRUNC, 0600), size = BLOCK;
+    static uint8_t blocks[PAGE];
+    off_t start = 0;
+
+    CHECK(held >= 0 && fd >= 0 && file >= 0 && ftruncate(file, PAGE) == 0);
+    CHECK(ioctl(fd, BLKBSZSET, &size) == 0);
+    CHECK(pread(fd, blocks, PAGE, 0) == PAGE);
+    memcpy(page_of(file, MAP_SHARED), blocks, PAGE);
+    CHECK(sendfile(fd, file, &start, PAGE) == PAGE);
+    CHECK(close(fd) == 0 && close(file) == 0);
+    CHECK(mount(path, "/mnt", "ext4", MS_RDONLY, NULL) == 0 && umount("/mnt") == 0);
+    CHECK(close(held) == 0);
+}
+
 /* The kernel reads a device's pages by itself, so nobody may write them by a mapping. */
 static void map_device(const char *path)
 {
@@ -149,7 +171,7 @@ static const struct {
 } parts[] = {
     { "mode_select", mode_select }, { "port_write", port_write },
     { "write_journal", write_journal }, { "read_journal", read_journal },
-    { "change_journal", change_journal },
+    { "change_journal", change_journal }, { "splice_device", splice_device },
     { "map_device", map_device },
 };
 
