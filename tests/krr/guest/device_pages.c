@@ -116,7 +116,7 @@ static void read_journal(const char *path)
 static void change_journal(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    static uint8_t data[16 * PAGE];
+    static uint8_t data[64 * PAGE];
     pid_t pid;
 
     CHECK(fd >= 0);
@@ -130,6 +130,9 @@ static void change_journal(const char *path)
     for (int turn = 0; turn < CHANGES; turn++) {
         memset(data, turn, sizeof(data));
         CHECK(pwrite(fd, data, sizeof(data), 0) == sizeof(data));
+        for (int last = 0; last < CHANGES; last++) {
+            CHECK(pwrite(fd, data, BLOCK, sizeof(data) - BLOCK) == BLOCK);
+        }
     }
     check_wait(pid, 0);
     CHECK(close(fd) == 0);
