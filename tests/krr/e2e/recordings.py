@@ -138,9 +138,7 @@ def main():
     if arguments.noise and accel == 'kvm':
         parser.error('--noise: only emulated CPUs make it')
     report = Report()
-    if arguments.if_built and not vm.KERNEL.exists():
-        report.skip(f'Linux {vm.KERNEL_VERSION}', 'not built, but would be tested: '
-                    f'scripts/guest-kernel build --version {vm.KERNEL_VERSION}')
+    if arguments.if_built and vm.kernel_is_missing(report):
         return report.finish()
     with vm.work_folder(f'recordings-{accel}') as folder:
         root = vm.guest_root(folder)

@@ -203,6 +203,15 @@ def guest_root(folder):
     return target.parent
 
 
+def kernel_is_missing(report):
+    """Whether the kernel to test is not built, which the report then says."""
+    missing = not KERNEL.exists()
+    if missing:
+        report.skip(f'Linux {KERNEL_VERSION}', 'not built, but would be tested: '
+                    f'scripts/guest-kernel build --version {KERNEL_VERSION}')
+    return missing
+
+
 def host_has_kvm():
     """As krr-vm decides it."""
     flags = re.search(r'^flags\s*:.*\b(vmx|svm)\b', Path('/proc/cpuinfo').read_text(), re.M)
