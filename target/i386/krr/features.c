@@ -10,6 +10,7 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "cpu.h"
+#include "system/kvm.h"
 #include "krr-cpu.h"
 
 /* Bits that TCG lacks and does not need for executing the kernel the same way. */
@@ -62,6 +63,24 @@ uint64_t krr_feature_mask(FeatureWord w, uint64_t tcg_features)
     return (tcg_features | inert[w]) & ~unwanted[w];
 }
 
+/* What KVM gives a guest without a bit in CPUID. Before the first vCPU is created. */
+static void limit_kvm(void)
+{
+    if (!kvm_check_extension(kvm_state, KVM_CAP_ENFORCE_PV_FEATURE_CPUID)) {
+        error_report("-krr record: this host's KVM gives every guest its paravirtual features, which "
+                     "write guest memory unseen; a host with Linux 5.10 or newer is needed");
+        exit(1);
+    }
+    /* AMD's performance counters, which Linux looks for by the family. KVM has no switch for them before
+     * Linux 5.18, and none is needed where it has none to give. */
+    if (kvm_vm_check_extension(kvm_state, KVM_CAP_PMU_CAPABILITY) & KVM_PMU_CAP_DISABLE &&
+        kvm_vm_enable_cap(kvm_state, KVM_CAP_PMU_CAPABILITY, 0, KVM_PMU_CAP_DISABLE) < 0) {
+        error_report("-krr record: KVM does not switch off the guest's performance counters, whose "
+                     "interrupts cannot be recorded");
+        exit(1);
+    }
+}
+
 void krr_cpu_pre_realize(X86CPU *cpu)
 {
     if (!krr_record_mode) {
@@ -71,6 +90,9 @@ void krr_cpu_pre_realize(X86CPU *cpu)
         error_report("-krr record: Hyper-V enlightenments write guest memory "
                      "unseen and cannot be recorded; remove hv-* from -cpu");
         exit(1);
+    }
+    if (kvm_enabled() && !first_cpu) {
+        limit_kvm();
     }
     cpu->env.features[FEAT_KVM] = 0;
     cpu->env.features[FEAT_KVM_HINTS] = 0;
