@@ -94,6 +94,8 @@ void krr_cpu_pre_realize(X86CPU *cpu)
     if (kvm_enabled() && !first_cpu) {
         limit_kvm();
     }
+    /* Of what raises it, a CPU without XGETBV1 has nothing left, and Linux no XSAVE without its leaf. */
+    cpu->env.cpuid_min_level = MAX(cpu->env.cpuid_min_level, 0xd);
     cpu->env.features[FEAT_KVM] = 0;
     cpu->env.features[FEAT_KVM_HINTS] = 0;
     cpu->kvm_pv_enforce_cpuid = true;   /* #GP on MSRs of KVM's that CPUID hides */

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""krr-vm run: what it promises of arguments, exit statuses, root file systems and disks."""
+"""krr-vm run: what it promises of arguments, exit statuses, root file systems and disks. And a
+recording of a guest with a CPU of another kind."""
 
 import argparse
 import sys
@@ -115,6 +116,19 @@ def boot_by_own_init(image, accel):
     expect(lines(result) == ['changed'], f'{result.text()}\n{result.out!r}')
 
 
+def plain_xsave(folder, accel):
+    """Of older CPUs' kinds of XSAVE nothing is left but XSAVE itself, which Linux uses; and it writes CR4
+    meanwhile."""
+    trace = folder / 'xsave.krr'
+    model = 'max' if accel == 'tcg' else 'host'
+    command = ("grep -qw xsave /proc/cpuinfo && ! grep -qwE 'xsaveopt|xgetbv1' /proc/cpuinfo && "
+               '/krr/rare_inputs')
+    result = vm.record(trace, ['sh', '-c', command], accel,
+                       ['--root', vm.guest_root(folder), *vm.qemu_options('-cpu', f'{model},-xgetbv1')])
+    expect(result.status == 0, f'{result.text()}\n{result.out!r}')
+    vm.check_replays(trace)
+
+
 def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -130,6 +144,7 @@ def main():
         report.check('timeout', timeout, accel)
         report.check('root folder', root_folder, folder, accel)
         report.check('disk and root image', disk_and_root_image, folder, accel)
+        report.check('CPU with plain XSAVE', plain_xsave, folder, accel)
     return report.finish()
 
 

@@ -38,8 +38,6 @@ class Guard:
 
 # Those in a header last among the kernel's: what is built after one of them is built whole.
 GUARDS = [
-    Guard('flags', 'flags in the frame of an entry', 'krr/guest/recorder/record.c',
-          '\tregs->flags &= ~(unsigned long)KRR_FLAGS_MASK;\n', '', 'shell_work'),
     Guard('xinuse', 'headers of saved state', 'krr/guest/recorder/inputs.c',
           '(&fpstate->regs, FPU_CONTROL_BYTES);\n\tif (cpu_feature_enabled(X86_FEATURE_XSAVE))\n',
           '(&fpstate->regs, FPU_CONTROL_BYTES);\n\tif (false)\n', 'timers'),
@@ -82,7 +80,7 @@ def build_without(guard, folder):
         command = [folder / 'scripts' / 'guest-kernel', 'build']
         env |= {'KRR_QEMU': str(vm.QEMU)}
     else:
-        command = ['sh', '-e', '-c', '"$1/configure" --build-dir="$2"; exec ninja -C "$2" qemu',
+        command = ['sh', '-e', '-c', '"$1/configure" --build-dir="$2"; exec ninja -C "$2" qemu-system-x86_64',
                    'build', folder, build]
         env |= {'KRR_KERNEL': str(vm.KERNEL), 'KRR_VMLINUX': str(vm.VMLINUX),
                 'KRR_TEST_MODULES': str(modules(folder))}

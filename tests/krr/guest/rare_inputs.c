@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Inputs that few programs give to the kernel: operations on futexes, lists of buffers, masks,
- * structures from the future, asynchronous reads, datagrams from files, and the devices that show
- * MSRs and CPUID.
+ * structures from the future, asynchronous reads, datagrams from files, the devices that show
+ * MSRs and CPUID, and a time stamp counter that may not be read.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -11,8 +11,10 @@
 #include <linux/openat2.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -185,6 +187,21 @@ static void cpu_devices(void)
     CHECK(close(msr) == 0 && close(cpuid) == 0);
 }
 
+/* A program can have its reads of the time stamp counter refused: then CR4 changes whenever it runs. */
+static void no_time_stamps(void)
+{
+    int status;
+    pid_t pid = check_fork();
+
+    if (pid == 0) {
+        CHECK(prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) == 0);
+        CHECK(sched_yield() == 0);
+        __builtin_ia32_rdtsc();
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
 int main(void)
 {
     futex_operations();
@@ -195,6 +212,7 @@ int main(void)
     asynchronous_reads();
     raw_sendfile();
     cpu_devices();
+    no_time_stamps();
     printf("rare_inputs: done\n");
     return 0;
 }
