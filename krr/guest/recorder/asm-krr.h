@@ -320,13 +320,14 @@ fault:									\
 /* The same for a file's pages, which user space may have mapped, ... */
 #define krr_file_bytes(to, length)					\
 	KRR_BYTES(krr_in_file_bytes, to, length, 0UL)
-/* ... which a block device has too, for the kernel to read by itself. */
-#define krr_is_block(mapping)	((mapping) && S_ISBLK((mapping)->host->i_mode))
 /* ... and for the memory of another process. */
 #define krr_remote_bytes(to, length)					\
 	KRR_BYTES(krr_in_remote_bytes, to, length, 0UL)
 #define krr_fpu_bytes(to, length)					\
 	KRR_BYTES(krr_in_fpu_bytes, to, length, 0UL)
+
+/* Are these a block device's own pages, which a file system on it reads by itself? */
+#define krr_is_block(mapping)	((mapping) && S_ISBLK((mapping)->host->i_mode))
 
 void __krr_fpu_saved(struct fpstate *fpstate);
 void __krr_fpu_announce(const void __user *buf);
