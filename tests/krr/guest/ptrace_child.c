@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A debugger at work: system call stops, single steps, memory and registers read and changed. */
 #define _GNU_SOURCE
+#include <elf.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -11,6 +13,10 @@
 #include "check.h"
 
 #define STEPS 200
+/* Intel SDM volume 1, 13.4: where a saved image says which parts it has. */
+#define XSTATE_BV_OFFSET 512
+/* Linux, struct _fpx_sw_bytes: where its own view of an image says which parts there can be. */
+#define XSTATE_CAN_OFFSET 464
 
 static volatile long target = 1;
 
@@ -33,6 +39,20 @@ static void wait_stop(pid_t pid, int signal)
     CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == signal);
 }
 
+/* The kernel goes part by part through the state that the CPU has saved; how many there are is up to the CPU. */
+static void look_at_saved_state(pid_t pid)
+{
+    static char image[8192] __attribute__((aligned(64)));
+    struct iovec view = { image, sizeof(image) };
+    uint64_t saved, possible;
+
+    CHECK(ptrace(PTRACE_GETREGSET, pid, (void *)NT_X86_XSTATE, &view) == 0);
+    CHECK(view.iov_len > XSTATE_BV_OFFSET);
+    memcpy(&saved, image + XSTATE_BV_OFFSET, sizeof(saved));
+    memcpy(&possible, image + XSTATE_CAN_OFFSET, sizeof(possible));
+    CHECK((saved & ~possible) == 0);
+}
+
 int main(void)
 {
     struct user_regs_struct regs;
@@ -51,6 +71,7 @@ int main(void)
         wait_stop(pid, SIGTRAP);
         CHECK(ptrace(PTRACE_GETREGS, pid, NULL, &regs) == 0);
         CHECK(regs.rip != 0);
+        look_at_saved_state(pid);
     }
     errno = 0;
     CHECK(ptrace(PTRACE_PEEKDATA, pid, &target, NULL) == 1 && errno == 0);
