@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The final-RAM oracle: guest memory at the end of a recording (final-ram=on) against
- * that of the replay. Only what no replay can have equal is left out: user pages, free pages, XSAVE
- * areas, dead stack, and the flags that the architecture leaves undefined. The guest itself says
+ * that of the replay. Only what no replay can have equal is left out: user pages, free pages, saved
+ * FPU registers, dead stack, and the flags that the architecture leaves undefined. The guest itself says
  * where those are (struct krr_memory).
  */
 #include "qemu/osdep.h"

@@ -403,7 +403,7 @@ struct krr_memory {
 #define KRR_MEMORY_FREE		1	/* free page: not compared */
 #define KRR_MEMORY_USER		2	/* anonymous or page-cache page: not compared */
 #define KRR_MEMORY_DEAD_STACK	3	/* below a stack pointer: not compared */
-#define KRR_MEMORY_FPU		4	/* XSAVE area: not compared */
+#define KRR_MEMORY_FPU		4	/* saved FPU registers: not compared */
 #define KRR_MEMORY_STACK		5	/* live stack: KRR_FLAGS_MASK bits of saved flags may differ */
 #define KRR_MEMORY_SLAB		6	/* compared; says which slab cache it is */
 

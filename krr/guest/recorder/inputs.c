@@ -8,10 +8,7 @@
 #include <asm/fpu/types.h>
 #include <asm/krr.h>
 
-/* Control and status words, which FXSAVE and XSAVE images begin with. */
-#define FPU_CONTROL_BYTES	32
-#define XSAVE_HEADER_BYTES	sizeof(struct xstate_header)
-#define XSAVE_HEADER_OFFSET	sizeof(struct fxregs_state)
+#include "recorder.h"
 
 /*
  * The kernel saves the user's registers to memory and looks at the control words
@@ -20,10 +17,10 @@
  */
 void __krr_fpu_saved(struct fpstate *fpstate)
 {
-	krr_fpu_bytes(&fpstate->regs, FPU_CONTROL_BYTES);
+	krr_fpu_bytes(&fpstate->regs, KRR_FPU_CONTROL_BYTES);
 	if (cpu_feature_enabled(X86_FEATURE_XSAVE))
-		krr_fpu_bytes((u8 *)&fpstate->regs + XSAVE_HEADER_OFFSET,
-			      XSAVE_HEADER_BYTES);
+		krr_fpu_bytes((u8 *)&fpstate->regs + KRR_XSAVE_HEADER_OFFSET,
+			      KRR_XSAVE_HEADER_BYTES);
 }
 
 /*
@@ -33,14 +30,14 @@ void __krr_fpu_saved(struct fpstate *fpstate)
  */
 void __krr_fpu_announce(const void __user *buf)
 {
-	u8 bytes[XSAVE_HEADER_BYTES];
+	u8 bytes[KRR_XSAVE_HEADER_BYTES];
 	unsigned long left;
 
-	BUILD_BUG_ON(sizeof(bytes) < FPU_CONTROL_BYTES);
-	left = __copy_from_user_inatomic(bytes, buf, FPU_CONTROL_BYTES);
+	BUILD_BUG_ON(sizeof(bytes) < KRR_FPU_CONTROL_BYTES);
+	left = __copy_from_user_inatomic(bytes, buf, KRR_FPU_CONTROL_BYTES);
 	if (!left && cpu_feature_enabled(X86_FEATURE_XSAVE))
-		left = __copy_from_user_inatomic(bytes, buf + XSAVE_HEADER_OFFSET,
-						 XSAVE_HEADER_BYTES);
+		left = __copy_from_user_inatomic(bytes, buf + KRR_XSAVE_HEADER_OFFSET,
+						 KRR_XSAVE_HEADER_BYTES);
 }
 
 /* Copies, then sums up what it has copied. Returns 0 after a fault, never otherwise. */

@@ -106,6 +106,15 @@ static bool is_user_page(struct page *page)
 	       (PageLRU(head) || head->mapping || test_bit(PG_owner_priv_1, &head->flags));
 }
 
+/* The image at @regs, of @size bytes: all but what is recorded, and so the same in a replay. */
+static void add_fpu_area(unsigned long regs, unsigned long size)
+{
+	unsigned long end = regs + size, header = regs + KRR_XSAVE_HEADER_OFFSET;
+
+	add_virtual(KRR_MEMORY_FPU, regs + KRR_FPU_CONTROL_BYTES, min(header, end));
+	add_virtual(KRR_MEMORY_FPU, header + KRR_XSAVE_HEADER_BYTES, end);
+}
+
 /* Some task whose task_struct is from a slab, as all are but the first one's. */
 static const struct task_struct *slab_task(void)
 {
@@ -120,13 +129,12 @@ static void add_fpu_areas(const struct slab *slab)
 {
 	const struct task_struct *task = slab_task();
 	const struct fpstate *fpstate = &task->thread.fpu.__fpstate;
-	u64 offset = (const char *)&fpstate->regs - (const char *)task;
-	u64 first = slow_virt_to_phys(slab_address(slab));
+	unsigned long first = (unsigned long)slab_address(slab) +
+			      ((const char *)&fpstate->regs - (const char *)task);
 	unsigned int i;
 
 	for (i = 0; i < slab->objects; i++)
-		add(KRR_MEMORY_FPU, first + i * slab->slab_cache->size + offset,
-		    fpstate->size, NULL);
+		add_fpu_area(first + i * slab->slab_cache->size, fpstate->size);
 }
 
 static void add_slab_page(unsigned long pfn, struct page *page)
@@ -249,7 +257,6 @@ static void add_task(struct task_struct *task, unsigned long sp)
 {
 	struct fpu *fpu = &task->thread.fpu;
 	unsigned long stack = (unsigned long)task_stack_page(task);
-	unsigned long regs = (unsigned long)&fpu->fpstate->regs;
 
 	if (stack && task != current && task->on_cpu)
 		/* It comes in or goes out at this moment, or waits at a safepoint. */
@@ -259,7 +266,7 @@ static void add_task(struct task_struct *task, unsigned long sp)
 			  task == current ? sp : task->thread.sp);
 	/* The usual place of FPU registers is found with the slabs. */
 	if (fpu->fpstate && (fpu->fpstate != &fpu->__fpstate || task == &init_task))
-		add_virtual(KRR_MEMORY_FPU, regs, regs + fpu->fpstate->size);
+		add_fpu_area((unsigned long)&fpu->fpstate->regs, fpu->fpstate->size);
 }
 
 #ifdef CONFIG_VMAP_STACK

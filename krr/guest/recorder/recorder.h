@@ -28,6 +28,14 @@ DECLARE_PER_CPU(void *, krr_stack);
 /* RAX, for the first instructions of a thunk; 0 outside, as in a replay. */
 DECLARE_PER_CPU(u64, krr_scratch);
 
+/*
+ * Of the images that FXSAVE and XSAVE leave (struct fpstate), what the kernel looks at: the control
+ * and status words, which they begin with, and the header of XSAVE's.
+ */
+#define KRR_FPU_CONTROL_BYTES		32
+#define KRR_XSAVE_HEADER_BYTES		sizeof(struct xstate_header)
+#define KRR_XSAVE_HEADER_OFFSET		sizeof(struct fxregs_state)
+
 /* What a thunk saves for its C function; which may not change it. */
 struct krr_frame {
 	u64 rax, rbx, rcx, rdx, rsi, rdi, r8, r9, r10, r11;

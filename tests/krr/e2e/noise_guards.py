@@ -41,8 +41,8 @@ class Guard:
 # Those in a header last among the kernel's: what is built after one of them is built whole.
 GUARDS = [
     Guard('xinuse', 'headers of saved state', 'krr/guest/recorder/inputs.c',
-          '(&fpstate->regs, FPU_CONTROL_BYTES);\n\tif (cpu_feature_enabled(X86_FEATURE_XSAVE))\n',
-          '(&fpstate->regs, FPU_CONTROL_BYTES);\n\tif (false)\n', 'timers'),
+          '(&fpstate->regs, KRR_FPU_CONTROL_BYTES);\n\tif (cpu_feature_enabled(X86_FEATURE_XSAVE))\n',
+          '(&fpstate->regs, KRR_FPU_CONTROL_BYTES);\n\tif (false)\n', 'timers'),
     Guard('flags', 'flags that the guest saves', 'krr/guest/recorder/asm-krr.h',
           '" ; andq $~" __stringify(KRR_FLAGS_MASK) ", " operand', '', 'rare_inputs', 5, 'lab'),
     Guard('accessed', 'page tables that the CPU does not write', 'krr/guest/recorder/asm-krr.h',
@@ -52,8 +52,7 @@ GUARDS = [
           '    raise_if_here(env, fault, address, ra);\n    /* One byte',
           '    /* One byte', 'smp_memory'),
     Guard('evict', 'faults that a translation would have spared', 'target/i386/krr/replay-fault.c',
-          '    raise_if_here(env, fault, address, ra);\n    /* One byte',
-          '    /* One byte', 'smp_memory'),
+          '        tlb_flush_page(env_cpu(env), fault->cr2);\n', '', 'smp_memory'),
 ]
 
 
