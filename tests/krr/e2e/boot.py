@@ -19,19 +19,22 @@ test "$(loginctl list-sessions --no-legend | wc -l)" = 1
 systemd-run --quiet --wait --property=MemoryMax=64M --property=CPUQuota=50% sh -c 'exit 0'
 journalctl --boot --quiet --output=cat _PID=1 | grep -q 'Reached target'
 dd if=/dev/urandom of=/var/tmp/data bs=64k count=16 conv=fsync
-cmp /var/tmp/data /var/tmp/data
+sha256sum /var/tmp/data >/var/tmp/sum
+# What is read now comes from the disk.
+echo 3 >/proc/sys/vm/drop_caches
+sha256sum --check --quiet /var/tmp/sum
 exit 42
 '''
 STATUS = 42
 SHOWN = [b'Reached target', b'Multi-User System', b'Power']
 
 
-def boot(root, trace, accel, smp):
+def boot(root, trace, accel, smp, noise):
     """Records and replays; removes the trace if all is well."""
     result = vm.record(trace, ['sh', '-c', CHECK], accel,
                        ['--boot', '--snapshot', '--root', root, '--smp', str(smp),
                         '--append', 'systemd.show_status=1',
-                        '--krr-option', 'final-ram=on'])
+                        '--krr-option', 'final-ram=on', *vm.noise_options(noise, accel)])
     vm.expect(result.status == STATUS, f'recording: {result.text()}\n'
               + result.out.decode(errors='replace')[-3000:])
     for text in SHOWN:
@@ -41,6 +44,7 @@ def boot(root, trace, accel, smp):
     reason = json.loads(info.out)['end_reason']
     vm.expect(reason == 'poweroff', f'the recording ended by {reason}')
     vm.check_replays(trace)
+    vm.leave_coverage(trace)
     trace.unlink()
 
 
@@ -55,26 +59,25 @@ def debian(report):
 def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
     parser.add_argument('--smp', type=int, action='append', metavar='N',
                         help='vCPUs; may be repeated (default 1, 2)')
     parser.add_argument('--times', type=int, default=1, metavar='N')
     parser.add_argument('--image', help="instead of guest-image's")
     parser.add_argument('--bus', action='append', choices=list(vm.DISKS),
                         help='of the disk; may be repeated (default virtio)')
-    arguments = parser.parse_args()
-    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    arguments, accel = vm.parse_where(parser)
     report = Report()
     image = arguments.image or debian(report)
     if not image:
         return report.finish()
-    with vm.work_folder(f'boot-{accel}') as folder, vm.session(accel, folder):
+    with vm.work_folder(f'boot-{accel}') as folder, \
+            vm.session(accel, folder, noise=arguments.noise):
         for turn, smp, bus in itertools.product(range(arguments.times), arguments.smp or [1, 2],
                                                 arguments.bus or ['virtio']):
             trace = folder / f'boot-{bus}-{smp}-{turn}.krr'
             good = report.check(
                 f'boot from {bus} to power-off at {smp} vCPUs under {accel}, {turn + 1}',
-                boot, f'{bus}:{image}', trace, accel, smp)
+                boot, f'{bus}:{image}', trace, accel, smp, arguments.noise)
             if not good:
                 trace.with_suffix('.failed').touch()
     return report.finish()

@@ -208,15 +208,15 @@ def check(name, work, options):
 def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
     parser.add_argument('--smp', type=int, default=1, metavar='N')
     parser.add_argument('--times', type=int, default=1, metavar='N')
     parser.add_argument('--only', action='append', choices=list(TESTS))
-    arguments = parser.parse_args()
-    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
+    arguments, accel = vm.parse_where(parser)
     report = Report()
-    with vm.work_folder(f'devices-{accel}') as folder, vm.session(accel, folder):
-        options = ['--root', vm.guest_root(folder), '--smp', str(arguments.smp)]
+    with vm.work_folder(f'devices-{accel}') as folder, \
+            vm.session(accel, folder, noise=arguments.noise):
+        options = ['--root', vm.guest_root(folder), '--smp', str(arguments.smp),
+                   *vm.noise_options(arguments.noise, accel)]
         for turn in range(arguments.times):
             for name in arguments.only or TESTS:
                 if name == TAP and accel != 'lab' and not may_tap():

@@ -434,10 +434,16 @@ def refused_options(folder, good):
     expect(not trace.exists() or trace.stat().st_size == 0 or
            vm.tool('verify', trace).status != 0, 'a refused recording left a valid trace')
     recording_fails('tcg', 'cannot read disk image', ['--disk', 'nvme:/missing'], trace=trace)
-    recording_fails('tcg', 'VGA.*cannot be recorded', ['--qemu-option', '-device', '--qemu-option',
-                                                  'VGA'], trace=trace)
-    recording_fails('tcg', 'iothread', ['--qemu-option', '-object', '--qemu-option',
-                                        'iothread,id=other'], trace=trace)
+    recording_fails('tcg', 'VGA.*cannot be recorded', vm.qemu_options('-device', 'VGA'), trace=trace)
+    shared = 'memory-backend-ram,id=ram,size=512M,share=on'
+    for use in (['-machine', 'memory-backend=ram'], ['-numa', 'node,memdev=ram']):
+        recording_fails('tcg', 'is shared with other processes',
+                        vm.qemu_options('-object', shared, *use), trace=trace)
+    recording_fails('tcg', 'krr-bypass=on of ich9-ahci',
+                    vm.qemu_options('-device', 'ich9-ahci,krr-bypass=on'), trace=trace)
+    recording_fails('tcg', 'needs iommu_platform=on',
+                    vm.qemu_options('-device', 'virtio-rng-pci,krr-bypass=on'), trace=trace)
+    recording_fails('tcg', 'iothread', vm.qemu_options('-object', 'iothread,id=other'), trace=trace)
     result = vm.record(trace, ['true'], 'tcg', ['--smp', 'many'])
     expect(result.status == 64, f'--smp many: expected status 64, got {result.text()}')
 

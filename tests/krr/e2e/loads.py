@@ -126,9 +126,7 @@ def is_configured(load):
 def check(name, load, folder, accel, smp, image, noise):
     """Records and replays; removes the trace if all is well."""
     trace = folder / f'{re.sub("[^a-z0-9]+", "-", name)}-{smp}.krr'
-    options = guest_options(load, folder, image, smp)
-    if noise and accel == 'tcg':
-        options += ['--krr-option', f'noise={noise}']
+    options = [*guest_options(load, folder, image, smp), *vm.noise_options(noise, accel)]
     script = (LOADS / load.script).read_text()
     shell = script.splitlines()[0].removeprefix('#!')
     result = vm.run(vm.record_arguments(trace, [shell, '-c', script, load.script, *load.arguments],
@@ -147,18 +145,12 @@ def check(name, load, folder, accel, smp, image, noise):
 def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
     parser.add_argument('--smp', type=int, action='append', metavar='N',
                         help='vCPUs; may be repeated (default 1, 2)')
     parser.add_argument('--times', type=int, default=1, metavar='N')
-    parser.add_argument('--noise', metavar='KINDS',
-                        help='what the emulated CPUs do for noise (QEMU: -krr noise=), e.g. all')
     parser.add_argument('--only', action='append', metavar='PATTERN',
                         help='only loads whose names match; may be repeated')
-    arguments = parser.parse_args()
-    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
-    if arguments.noise and accel == 'kvm':
-        parser.error('--noise: only emulated CPUs make it')
+    arguments, accel = vm.parse_where(parser)
     image = debian.image()
     wanted = {name: load for name, load in loads().items()
               if not arguments.only or any(re.fullmatch(text, name) for text in arguments.only)}

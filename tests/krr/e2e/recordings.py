@@ -29,7 +29,7 @@ CASES = ['oops', 'sysrq_crash', 'shell_work', 'timers', 'mapped_exec', 'sockets'
 
 # The same for what only several vCPUs can do.
 SMP_PROGRAMS = {
-    'smp_storm': [], 'smp_shootdown': [], 'smp_ping_pong': [], 'smp_affinity': [],
+    'smp_storm': [], 'smp_shootdown': [], 'smp_forks': [], 'smp_ping_pong': [], 'smp_affinity': [],
     'smp_spinners': [], 'smp_membarrier': [], 'smp_parallel': ['100', '1000'],
 }
 SMP_CASES = ['smp_interrupts', 'smp_processes', 'smp_memory', 'smp_spinners', 'smp_code', 'smp_hotplug']
@@ -116,7 +116,6 @@ def title(name, accel, smp, turn):
 def main():
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
     parser.add_argument('--what', choices=['cases', 'programs'], default='cases')
     parser.add_argument('--smp', type=numbers, default=[1], metavar='N[,N...]',
                         help='numbers of vCPUs to record with')
@@ -127,16 +126,11 @@ def main():
                         help='CPUs of the emulated host (default 2)')
     parser.add_argument('--if-built', action='store_true',
                         help='skip all if the kernel to record is not built')
-    parser.add_argument('--noise', metavar='KINDS',
-                        help='what the emulated CPUs do for noise (QEMU: -krr noise=), e.g. all')
-    arguments = parser.parse_args()
+    arguments, accel = vm.parse_where(parser)
     if len(arguments.times) == 1:
         arguments.times *= len(arguments.smp)
     if len(arguments.times) != len(arguments.smp):
         parser.error('--times: one number, or as many as --smp has')
-    accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
-    if arguments.noise and accel == 'kvm':
-        parser.error('--noise: only emulated CPUs make it')
     report = Report()
     if arguments.if_built and vm.kernel_is_missing(report):
         return report.finish()
@@ -149,14 +143,10 @@ def main():
                     trace = folder / f'{name}-{smp}-{turn}.krr'
                     append = f'rcupdate.rcu_cpu_stall_suppress=0 {vm.case_append(name)}'
                     options = ['--root', root, '--smp', str(smp), '--append', append.rstrip()]
-                    # Once for each case, memory at the end is compared as well. With noisy flags
-                    # pages are cleared: undefined ones lie about wherever a stack once was.
+                    options += vm.noise_options(arguments.noise, accel)
+                    # Once for each case, memory at the end is compared as well.
                     if turn == 1:
                         options += ['--krr-option', 'final-ram=on']
-                    if arguments.noise:
-                        options += ['--append', 'init_on_free=1']
-                    if arguments.noise and accel == 'tcg':
-                        options += ['--krr-option', f'noise={arguments.noise}']
                     recording = outcome(record_one, trace, command, status, accel, options)
                     replays.submit(replay_one, report, title(name, accel, smp, turn), trace,
                                    recording)

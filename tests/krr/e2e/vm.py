@@ -235,6 +235,28 @@ def work_folder(name):
             shutil.rmtree(folder)
 
 
+def parse_where(parser):
+    """The command line, with options that say where guests are recorded, and the accel that comes of
+    them."""
+    parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='best')
+    parser.add_argument('--noise', metavar='KINDS',
+                        help='what the emulated CPUs do for noise (QEMU: -krr noise=), e.g. all')
+    arguments = parser.parse_args()
+    accel = best_accel() if arguments.accel == 'best' else arguments.accel
+    if arguments.noise and accel == 'kvm':
+        parser.error('--noise: only emulated CPUs make it')
+    return arguments, accel
+
+
+def noise_options(noise, accel):
+    """Options of krr-vm for a guest on noisy CPUs; in the lab, the emulated host has them already. Pages
+    are cleared: undefined flags lie about wherever a stack once was."""
+    if not noise:
+        return []
+    return ['--append', 'init_on_free=1',
+            *(['--krr-option', f'noise={noise}'] if accel == 'tcg' else [])]
+
+
 @contextlib.contextmanager
 def session(accel, folder, cpus=2, noise=None, guest_memory=768):
     """With accel 'lab', one emulated host for all recordings into the folder, of guests with so many
