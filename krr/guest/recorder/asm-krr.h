@@ -330,7 +330,6 @@ fault:									\
 #define krr_is_block(mapping)	((mapping) && S_ISBLK((mapping)->host->i_mode))
 
 void __krr_fpu_saved(struct fpstate *fpstate);
-void __krr_fpu_announce(const void __user *buf);
 
 /* FPU registers have been saved to @fpstate: what the kernel looks at. */
 static __always_inline void krr_fpu_saved(struct fpstate *fpstate)
@@ -339,12 +338,12 @@ static __always_inline void krr_fpu_saved(struct fpstate *fpstate)
 		__krr_fpu_saved(fpstate);
 }
 
-/* FPU registers are about to be restored from the user's @buf: what decides
- * whether that faults. Page faults are disabled. */
-static __always_inline void krr_fpu_announce(const void __user *buf)
+/* Nobody wants the user's FPU registers any more, nor an x87 exception that has not come yet.
+ * It shall not come: a replay, which has not these registers, would not know of it. */
+static __always_inline void krr_fpu_forget(void)
 {
 	if (krr_active())
-		__krr_fpu_announce(buf);
+		asm volatile("fnclex");
 }
 
 /* csum_and_copy_from_user() and csum_and_copy_to_user(), whose loops have user data in registers. */

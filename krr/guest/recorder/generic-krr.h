@@ -42,7 +42,7 @@
 #define krr_remote_bytes(to, length)		do { } while (0)
 #define krr_fpu_bytes(to, length)		do { } while (0)
 #define krr_fpu_saved(fpstate)			do { } while (0)
-#define krr_fpu_announce(buf)			do { } while (0)
+#define krr_fpu_forget()			do { } while (0)
 
 #define KRR_DECLARE_VECTOR(vector, func)
 #define krr_enter(regs, vector, error, extra)	do { } while (0)

@@ -23,23 +23,6 @@ void __krr_fpu_saved(struct fpstate *fpstate)
 			      KRR_XSAVE_HEADER_BYTES);
 }
 
-/*
- * XRSTOR and FXRSTOR raise #GP for wrong control words or a wrong header. Reading
- * both from the user's image records them, and puts them there in a replay. If
- * they cannot be read the restore will fault too.
- */
-void __krr_fpu_announce(const void __user *buf)
-{
-	u8 bytes[KRR_XSAVE_HEADER_BYTES];
-	unsigned long left;
-
-	BUILD_BUG_ON(sizeof(bytes) < KRR_FPU_CONTROL_BYTES);
-	left = __copy_from_user_inatomic(bytes, buf, KRR_FPU_CONTROL_BYTES);
-	if (!left && cpu_feature_enabled(X86_FEATURE_XSAVE))
-		left = __copy_from_user_inatomic(bytes, buf + KRR_XSAVE_HEADER_OFFSET,
-						 KRR_XSAVE_HEADER_BYTES);
-}
-
 /* Copies, then sums up what it has copied. Returns 0 after a fault, never otherwise. */
 __wsum krr_csum_and_copy(const void __user *from, void *to, int length)
 {

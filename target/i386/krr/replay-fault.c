@@ -18,11 +18,6 @@
 #include "target/i386/krr/replay.h"
 #include "target/i386/krr/replay-internal.h"
 
-static bool is_user_address(uint64_t address)
-{
-    return (int64_t)address >= 0;
-}
-
 /* Does KRR decide on faults of this access? */
 static bool in_kernel(CPUX86State *env, MMUAccessType type)
 {
@@ -106,7 +101,7 @@ bool krr_replay_suppress_fault(CPUX86State *env, uint64_t address, MMUAccessType
 {
     const struct krr_trap *fault;
 
-    if (!is_user_address(address) || !in_kernel(env, type)) {
+    if (!krr_is_user_address(address) || !in_kernel(env, type)) {
         return false;
     }
     fault = next_fault(env);

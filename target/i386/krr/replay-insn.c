@@ -10,7 +10,10 @@
 #include "target/i386/krr/replay.h"
 #include "target/i386/krr/replay-internal.h"
 
-/* #GP of RDMSR, WRMSR: the recorded CPU may know another set of MSRs. */
+/*
+ * #GP of RDMSR, WRMSR: the recorded CPU may know another set of MSRs. #GP and #PF of XRSTOR from
+ * user memory: that memory is not here, and which of its bytes a CPU reads first is its own affair.
+ */
 static void raise_recorded_fault(CPUX86State *env, const struct krr_record *record, uintptr_t ra)
 {
     const struct krr_trap *trap;
@@ -21,8 +24,14 @@ static void raise_recorded_fault(CPUX86State *env, const struct krr_record *reco
     }
     trap = krr_record_payload(record);
     cpu_restore_state(env_cpu(env), ra);
-    if (trap->vector == EXCP0D_GPF && trap->rip == env->eip) {
-        raise_exception_err(env, EXCP0D_GPF, trap->error_code);
+    if (trap->rip != env->eip) {
+        return;
+    }
+    if (trap->vector == EXCP0E_PAGE) {
+        env->cr[2] = trap->cr2;
+    }
+    if (trap->vector == EXCP0D_GPF || trap->vector == EXCP0E_PAGE) {
+        raise_exception_err(env, trap->vector, trap->error_code);
     }
 }
 
@@ -88,6 +97,18 @@ bool krr_replay_wrmsr(CPUX86State *env, uintptr_t ra)
     }
     raise_recorded_fault(env, record, ra);
     return is_foreign_msr(env->regs[R_ECX]);
+}
+
+bool krr_replay_fpu_restore(CPUX86State *env, uint64_t address, uintptr_t ra)
+{
+    if ((env->hflags & HF_CPL_MASK) != 0 || !krr_is_user_address(address)) {
+        return false;
+    }
+    if (krr_replay_over()) {
+        krr_replay_leave(env, ra);
+    }
+    raise_recorded_fault(env, krr_replay_peek_own(env), ra);
+    return true;
 }
 
 /* ---- ports ---- */

@@ -15,6 +15,11 @@ static inline KrrReplayVcpu *krr_env_vcpu(CPUX86State *env)
     return krr_replay_vcpu(env_cpu(env));
 }
 
+static inline bool krr_is_user_address(uint64_t address)
+{
+    return (int64_t)address >= 0;
+}
+
 /*
  * Goes back to the scheduler from inside a helper. With @ra, the instruction at
  * fault is undone first; without, RIP and registers stay as the helper set them.

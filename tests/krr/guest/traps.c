@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 
 #include "check.h"
@@ -160,6 +161,21 @@ static void trap(size_t i)
           (traps[i].elsewhere && number == (traps[i].elsewhere == NONE ? 0 : traps[i].elsewhere)));
 }
 
+/* A child is gone before the exception of its x87 code can come: nobody gets it. */
+static void never_comes(void)
+{
+    pid_t pid = check_fork();
+
+    if (pid == 0) {
+        static const uint16_t unmasked = 0x37b;
+        static const double one = 1, zero = 0;
+
+        __asm__ volatile("fninit; fldcw %0; fldl %1; fdivl %2" :: "m"(unmasked), "m"(one), "m"(zero));
+        syscall(SYS_exit_group, 3);
+    }
+    check_wait(pid, 3);
+}
+
 /* A traced child goes on by a branch, or by an instruction where the CPU cannot do that. */
 static void block_steps(void)
 {
@@ -238,6 +254,7 @@ int main(void)
     for (size_t i = 0; i < sizeof(traps) / sizeof(traps[0]); i++) {
         trap(i);
     }
+    never_comes();
     block_steps();
     set_fpu_registers();
     watch_the_kernel();
