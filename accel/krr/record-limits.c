@@ -15,6 +15,7 @@
 #include "net/vhost_net.h"
 #include "qobject/qdict.h"
 #include "qom/object.h"
+#include "system/hostmem.h"
 #include "system/iothread.h"
 #include "system/kvm.h"
 #include "system/replay.h"
@@ -134,6 +135,17 @@ static int check_object(Object *obj, void *opaque)
                    "cannot be recorded yet; remove it");
         return 1;
     }
+    if (object_dynamic_cast(obj, TYPE_MEMORY_BACKEND) && MEMORY_BACKEND(obj)->share &&
+        host_memory_backend_is_mapped(MEMORY_BACKEND(obj))) {
+        error_setg(errp, "guest memory (%s) is shared with other processes, which write it "
+                   "unseen; say share=off", object_get_canonical_path_component(obj));
+        return 1;
+    }
+    if (!strcmp(type, "ich9-ahci") && PCI_DEVICE(obj)->krr_bypass) {
+        error_setg(errp, "krr-bypass=on of ich9-ahci: it keeps guest memory mapped, which that "
+                   "does not reach");
+        return 1;
+    }
     if (is_bypassed_in_vain(obj)) {
         error_setg(errp, "krr-bypass=on of %s needs iommu_platform=on too", type);
         return 1;
@@ -202,11 +214,6 @@ bool krr_record_check_machine(Error **errp)
     if (smp->cpus > KRR_MAX_VCPUS || smp->max_cpus != smp->cpus) {
         error_setg(errp, "vCPUs cannot be added while recording and there may be %d at "
                    "most; set -smp maxcpus to the number of vCPUs", KRR_MAX_VCPUS);
-        return false;
-    }
-    if (current_machine->ram && qemu_ram_is_shared(current_machine->ram->ram_block)) {
-        error_setg(errp, "guest memory is shared with other processes, which write it "
-                   "unseen; say share=off");
         return false;
     }
     qemu_foreach_nic(check_nic, &nics);
