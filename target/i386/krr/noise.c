@@ -7,7 +7,7 @@
 #include "krr/options.h"
 #include "noise.h"
 
-#define EVICT_EVERY     256     /* of the translations that are looked up */
+#define EVICT_EVERY     64      /* of the places where it may be */
 #define READ_ONLY_PAGES 256
 
 /* Not the same in two runs; what matters is in the trace. */

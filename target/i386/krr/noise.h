@@ -29,7 +29,7 @@ bool krr_noise_faults(CPUX86State *env, vaddr address, int mmu_idx, MMUAccessTyp
  * as accessed, as if the CPU had walked there speculatively (SDM volume 3, 4.8). */
 void krr_noise_accessed(void *entry);
 
-/* A translation is needed: now and then, all others are forgotten. */
+/* Now and then, all translations are forgotten. */
 void krr_noise_evict(CPUX86State *env);
 
 /* Components of extended state in use: one that is in its initial state may count as unused (SDM volume 1,
