@@ -157,6 +157,11 @@ def random_device(_, _work):
     return ['random_device'], vm.qemu_options('-device', 'virtio-rng-pci')
 
 
+def clocks(_, _work):
+    """The timers and the clock that PCs had first; newer ones are off."""
+    return ['clocks'], ['--append', 'nolapic_timer hpet=disable']
+
+
 def shared_folder(_, work):
     """A folder of this machine."""
     disk_image(work.folder)
@@ -175,6 +180,7 @@ TESTS = {
     'network by a socket': (network_pair, None),
     TAP: (tap, None),
     'virtio serial ports': (serial_ports, None),
+    'interval timer and real-time clock': (clocks, None),
     'virtio random numbers': (random_device, None),
     'virtio 9p folder': (shared_folder, None),
 }
