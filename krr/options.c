@@ -108,6 +108,11 @@ static bool set_progress(KrrOptions *options, const char *name, const char *valu
     return parse_bool(name, value, &options->progress, errp);
 }
 
+static bool set_strict(KrrOptions *options, const char *name, const char *value, GError **errp)
+{
+    return parse_bool(name, value, &options->strict, errp);
+}
+
 static bool set_noise(KrrOptions *options, const char *name, const char *value, GError **errp)
 {
     static const struct { const char *name; unsigned kinds; } known[] = {
@@ -140,6 +145,7 @@ static const Option table[] = {
     { "final-ram", KRR_MODE_RECORD, set_final_ram },
     { "exit", KRR_MODE_REPLAY, set_exit },
     { "progress", KRR_MODE_REPLAY, set_progress },
+    { "strict", KRR_MODE_REPLAY, set_strict },
     { "noise", KRR_MODE_NONE, set_noise },
 };
 
@@ -178,7 +184,7 @@ static bool parse_item(KrrOptions *options, const char *item, unsigned *seen, GE
 
     if (i < 0) {
         return bad(errp, "unknown option '%.*s'; allowed are record, start, ring, final-ram or "
-                   "replay, exit, progress or noise%s", (int)length, item,
+                   "replay, exit, progress, strict or noise%s", (int)length, item,
                    options->path ? " (a comma in a file name is written twice)" : "");
     }
     if (!equals) {
@@ -247,10 +253,12 @@ const char *krr_options_help(void)
            "                ring=SIZE       memory between guest and recorder, a power of two\n"
            "                                (default 2M)\n"
            "                final-ram=on    store the guest's memory at the end, for comparison\n"
-           "-krr replay=FILE[,exit=on|off][,progress=on|off]\n"
+           "-krr replay=FILE[,exit=on|off][,progress=on|off][,strict=on|off]\n"
            "                replay FILE; machine, memory and CPUs come from it\n"
            "                exit=on         leave at the end of the trace (default: stop there)\n"
            "                progress=on|off show progress (default: on a terminal)\n"
+           "                strict=on       also stop where the kernel reads user memory and no\n"
+           "                                hook says what it read; slower\n"
            "-krr noise=KINDS[,record=...]\n"
            "                for tests: the emulator uses freedoms that the architecture gives to a CPU;\n"
            "                KINDS: flags, faults, accessed, evict, xinuse with '+' between, or all\n"

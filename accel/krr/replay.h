@@ -39,6 +39,8 @@ typedef struct KrrReplayVcpu {
     KrrPlace place;
     bool stepped;                       /* gdb's step is done, its stop comes with the next entry */
     uint64_t ordinal;                   /* safepoints passed */
+    uint64_t user_read;                 /* strict=on: RIP of a read from user memory that no hook
+                                         * has told of yet; else 0 */
     uint64_t instructions;              /* executed until it last left cpu_exec() */
     uint64_t entry[KRR_ENTRY_WORDS];    /* words of the last ENTRY */
 } KrrReplayVcpu;

@@ -78,22 +78,54 @@ static void raise_if_here(CPUX86State *env, const struct krr_trap *fault, uint64
     if (fault->cr2 == address && rip_of(env, ra) == fault->rip &&
         (env->regs[R_ECX] == fault->rcx || !krr_is_string_repeat(env, fault->rip, 0))) {
         env->cr[2] = address;
+        krr_env_vcpu(env)->user_read = 0;       /* so it has not read */
         raise_exception_err_ra(env, EXCP0E_PAGE, fault->error_code, ra);
     }
+}
+
+/*
+ * In a strict replay no access to user memory goes by the TLB: each read has to be followed by the
+ * hook that brings in what was read, since user memory is not what it was.
+ */
+static bool watch(CPUX86State *env, uint64_t address, MMUAccessType type, uintptr_t ra)
+{
+    if (!krr_replay->options->strict || !in_kernel(env, type) || !krr_is_user_address(address)) {
+        return false;
+    }
+    if (type == MMU_DATA_LOAD) {
+        krr_env_vcpu(env)->user_read = rip_of(env, ra);
+    }
+    return true;
+}
+
+bool krr_user_read_is_told(CPUX86State *env, unsigned hook)
+{
+    KrrReplayVcpu *vcpu = krr_env_vcpu(env);
+    uint64_t rip = vcpu->user_read;
+
+    vcpu->user_read = 0;
+    if (!rip || hook == KRR_KIND_USER_VALUE || hook == KRR_KIND_USER_BYTES) {
+        return true;
+    }
+    krr_replay_diverged(env_cpu(env), rip, "a read of user memory that no hook tells of");
+    return false;
 }
 
 bool krr_replay_access(CPUX86State *env, uint64_t address, MMUAccessType type,
                        int *page_size, uintptr_t ra)
 {
     const struct krr_trap *fault = in_kernel(env, type) ? next_fault(env) : NULL;
+    bool slow = watch(env, address, type, ra);
 
-    if (!fault || (fault->cr2 ^ address) & TARGET_PAGE_MASK) {
-        return false;
+    if (fault && !((fault->cr2 ^ address) & TARGET_PAGE_MASK)) {
+        raise_if_here(env, fault, address, ra);
+        slow = true;
     }
-    raise_if_here(env, fault, address, ra);
-    /* One byte: the slow path is taken each time until the fault has come. */
-    *page_size = 1;
-    return true;
+    if (slow) {
+        /* One byte: the slow path is taken each time. */
+        *page_size = 1;
+    }
+    return slow;
 }
 
 bool krr_replay_suppress_fault(CPUX86State *env, uint64_t address, MMUAccessType type,
@@ -104,6 +136,7 @@ bool krr_replay_suppress_fault(CPUX86State *env, uint64_t address, MMUAccessType
     if (!krr_is_user_address(address) || !in_kernel(env, type)) {
         return false;
     }
+    watch(env, address, type, ra);
     fault = next_fault(env);
     if (fault) {
         raise_if_here(env, fault, address, ra);

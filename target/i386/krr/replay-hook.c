@@ -333,6 +333,9 @@ static bool has_payload(unsigned hook, KrrPayload payload)
 
 static void run_hook(CPUX86State *env, unsigned hook, uintptr_t ra)
 {
+    if (!krr_user_read_is_told(env, hook)) {
+        return;
+    }
     switch (hook) {
     case KRR_HOOK_SAFEPOINT:
         safepoint_hook(env, ra);

@@ -59,4 +59,8 @@ bool krr_is_string_repeat(CPUX86State *env, uint64_t rip, uintptr_t ra);
  * this one may have in its TLB. */
 void krr_arm_fault(CPUX86State *env);
 
+/* @env has come to a @hook. False, and the replay has diverged, if it has read user memory (strict=on)
+ * and that is not the hook that says what it read. */
+bool krr_user_read_is_told(CPUX86State *env, unsigned hook);
+
 #endif

@@ -68,8 +68,8 @@ static inline uint32_t krr_record_port_in(CPUX86State *env, uint32_t port, unsig
 /*
  * The page walk for an access of the kernel succeeded. If the recorded CPU
  * faulted here nevertheless (stale TLB entry), raises that fault. True: the page
- * may not be cached, because the recorded fault is still to come; @page_size is changed
- * for tlb_set_page().
+ * may not be cached, because the recorded fault is still to come, or all accesses are watched
+ * (strict=on); @page_size is changed for tlb_set_page().
  */
 bool krr_replay_access(CPUX86State *env, uint64_t address, MMUAccessType type,
                        int *page_size, uintptr_t ra);

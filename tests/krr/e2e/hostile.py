@@ -324,6 +324,18 @@ def unrecorded(folder, accel):
     expect(replayed.status == 0, f'the trace does not replay: {replayed.text()}')
 
 
+def unhooked_read(folder, accel):
+    """A read of user memory that no hook tells of: a strict replay stops there, and says where."""
+    trace = folder / 'unhooked.krr'
+    result = vm.record(trace, ['sh', '-c', 'insmod /krr/unhooked.ko && mount -t debugfs none /mnt && '
+                               'echo x >/mnt/unhooked'], accel, ['--root', folder / 'root'])
+    expect(result.status == 0, f'recording: {result.text()}')
+    expect(vm.replay(trace).status == 0, 'one byte has changed what the kernel does')
+    strict = vm.replay(trace, ['--krr-option', 'strict=on'])
+    expect(strict.status == vm.DIVERGED, f'a strict replay ended with {strict.text()}')
+    expect('a read of user memory that no hook tells of' in strict.text(), strict.text())
+
+
 class Monitor:
     """QMP of a recording QEMU."""
 
@@ -546,6 +558,7 @@ def main():
             report.check('timeout', timeout_closes_trace, folder, accel)
             report.check('vCPU that keeps the kernel', kept_kernel, folder, accel)
             report.check('what cannot be recorded', unrecorded, folder, accel)
+            report.check('read without a hook', unhooked_read, folder, accel)
             report.check('conflicting options', refused_options, folder, good)
             if accel == 'lab':
                 report.skip('disk full', 'the writer is the same under tcg, which is tested')

@@ -49,8 +49,8 @@ GUARDS = [
           '\tif (krr_present() &&\t\t\t\t\t\t\\\n\t    (__krr_e', '\tif (false &&\t\t\t\t\t\t\\\n\t    (__krr_e',
           'smp_memory'),
     Guard('faults', 'faults at user addresses', 'target/i386/krr/replay-fault.c',
-          '    raise_if_here(env, fault, address, ra);\n    /* One byte',
-          '    /* One byte', 'smp_memory'),
+          '        raise_if_here(env, fault, address, ra);\n        slow',
+          '        slow', 'smp_memory'),
     Guard('evict', 'faults that a translation would have spared', 'target/i386/krr/replay-fault.c',
           '        tlb_flush_page(env_cpu(env), fault->cr2);\n', '', 'smp_memory'),
 ]

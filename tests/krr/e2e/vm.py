@@ -143,11 +143,12 @@ def replay_summary(result):
 
 
 def check_replays(trace, timeout=TIMEOUT):
-    """Replays twice: no divergence, the console as recorded, both replays equal."""
+    """Replays twice, strictly for the second time: no divergence, the console as recorded, both replays
+    equal."""
     console = Path(f'{trace}.console').read_bytes()
     summaries = []
-    for number in (1, 2):
-        result = replay(trace, timeout=timeout)
+    for number, strict in (1, 'off'), (2, 'on'):
+        result = replay(trace, ['--krr-option', f'strict={strict}'], timeout)
         expect(result.status == 0, f'replay {number} of {trace} ended with {result.text()}')
         expect(result.out == console,
                f'replay {number} of {trace}: console differs from the recorded one '

@@ -46,16 +46,18 @@ static void recording_takes_all_its_options_in_any_order(void **state)
 
 static void replay_takes_its_options(void **state)
 {
-    KrrOptions *o = parse("replay=a,exit=on,progress=off");
+    KrrOptions *o = parse("replay=a,exit=on,progress=off,strict=on");
 
     (void)state;
     assert_int_equal(o->mode, KRR_MODE_REPLAY);
     assert_true(o->exit_at_end);
     assert_false(o->progress);
+    assert_true(o->strict);
     krr_options_free(o);
     o = parse("progress=on,replay=a,exit=off");
     assert_false(o->exit_at_end);
     assert_true(o->progress);
+    assert_false(o->strict);
     krr_options_free(o);
 }
 
@@ -167,6 +169,7 @@ static void conflicts_are_refused(void **state)
     refuse("replay=a,start=boot", "'start' only goes with 'record'");
     refuse("record=a,exit=on", "'exit' only goes with 'replay'");
     refuse("record=a,progress=on", "'progress' only goes with 'replay'");
+    refuse("record=a,strict=on", "'strict' only goes with 'replay'");
 }
 
 static void wrong_values_are_refused_with_what_is_allowed(void **state)
@@ -181,7 +184,8 @@ static void wrong_values_are_refused_with_what_is_allowed(void **state)
 static void random_arguments_never_crash(void **state)
 {
     static const char *const parts[] = {
-        "record", "replay", "start", "ring", "final-ram", "exit", "progress", "=", ",", ",,", "on",
+        "record", "replay", "start", "ring", "final-ram", "exit", "progress", "strict", "=", ",",
+        ",,", "on",
         "noise", "all", "+",
         "boot", "2M", "x", "", "\xff", "%s%n",
     };
@@ -209,7 +213,7 @@ static void help_names_every_option(void **state)
 {
     static const char *const names[] = {
         "record=", "replay=", "start=", "ring=", "final-ram=", "exit=", "progress=",
-        "noise=",
+        "strict=", "noise=",
     };
 
     (void)state;

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A driver with a way of its own to read user memory, past all hooks: what a strict replay is for.
+ * What is written to /sys/kernel/debug/unhooked is looked at, the first byte of it.
+ */
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <asm/smap.h>
+
+static struct dentry *entry;
+static u8 seen;
+
+static noinline ssize_t unhooked_write(struct file *file, const char __user *from, size_t length,
+				       loff_t *offset)
+{
+	stac();
+	seen = *(const volatile u8 __force *)from;
+	clac();
+	return length;
+}
+
+static const struct file_operations unhooked_operations = {
+	.owner = THIS_MODULE,
+	.write = unhooked_write,
+};
+
+static int __init unhooked_init(void)
+{
+	entry = debugfs_create_file("unhooked", 0600, NULL, NULL, &unhooked_operations);
+	return PTR_ERR_OR_ZERO(entry);
+}
+
+static void __exit unhooked_exit(void)
+{
+	debugfs_remove(entry);
+}
+
+module_init(unhooked_init);
+module_exit(unhooked_exit);
+MODULE_DESCRIPTION("KRR test: reads user memory past all hooks");
+MODULE_LICENSE("GPL");
