@@ -56,8 +56,7 @@ void krr_replay_accessed(CPUState *cpu)
     }
 }
 
-/* RIP of the access that translated code does at @ra; changes nothing. */
-static uint64_t rip_of(CPUX86State *env, uintptr_t ra)
+uint64_t krr_rip_of(CPUX86State *env, uintptr_t ra)
 {
     uint64_t data[TARGET_INSN_START_WORDS];
 
@@ -75,7 +74,7 @@ static uint64_t rip_of(CPUX86State *env, uintptr_t ra)
 static void raise_if_here(CPUX86State *env, const struct krr_trap *fault, uint64_t address,
                           uintptr_t ra)
 {
-    if (fault->cr2 == address && rip_of(env, ra) == fault->rip &&
+    if (fault->cr2 == address && krr_rip_of(env, ra) == fault->rip &&
         (env->regs[R_ECX] == fault->rcx || !krr_is_string_repeat(env, fault->rip, 0))) {
         env->cr[2] = address;
         krr_env_vcpu(env)->user_read = 0;       /* so it has not read */
@@ -93,7 +92,7 @@ static bool watch(CPUX86State *env, uint64_t address, MMUAccessType type, uintpt
         return false;
     }
     if (type == MMU_DATA_LOAD) {
-        krr_env_vcpu(env)->user_read = rip_of(env, ra);
+        krr_env_vcpu(env)->user_read = krr_rip_of(env, ra);
     }
     return true;
 }

@@ -23,15 +23,14 @@ static void raise_recorded_fault(CPUX86State *env, const struct krr_record *reco
         return;
     }
     trap = krr_record_payload(record);
-    cpu_restore_state(env_cpu(env), ra);
-    if (trap->rip != env->eip) {
+    if (trap->rip != krr_rip_of(env, ra)) {
         return;
     }
     if (trap->vector == EXCP0E_PAGE) {
         env->cr[2] = trap->cr2;
     }
     if (trap->vector == EXCP0D_GPF || trap->vector == EXCP0E_PAGE) {
-        raise_exception_err(env, trap->vector, trap->error_code);
+        raise_exception_err_ra(env, trap->vector, trap->error_code, ra);
     }
 }
 

@@ -59,6 +59,9 @@ bool krr_is_string_repeat(CPUX86State *env, uint64_t rip, uintptr_t ra);
  * this one may have in its TLB. */
 void krr_arm_fault(CPUX86State *env);
 
+/* RIP of the instruction that translated code does at @ra; changes nothing. */
+uint64_t krr_rip_of(CPUX86State *env, uintptr_t ra);
+
 /* @env has come to a @hook. False, and the replay has diverged, if it has read user memory (strict=on)
  * and that is not the hook that says what it read. */
 bool krr_user_read_is_told(CPUX86State *env, unsigned hook);
