@@ -9,6 +9,7 @@
  * locks: it may have to work in a panic.
  */
 #include <linux/align.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/pfn.h>
@@ -147,7 +148,28 @@ static void add_slab_page(unsigned long pfn, struct page *page)
 		add_fpu_areas(slab);
 }
 
-/* Adds one page, or the block of free pages that begins here; returns pages. */
+#ifndef CONFIG_VMAP_STACK
+/* In kernel/fork.c: frees the stack of a task that has ended. */
+extern const rcu_callback_t krr_stack_free;
+
+/* Does the stack of a task that has ended begin here, which RCU has not let go of? It begins with
+ * its place in RCU's list, one that is in use with a magic number. */
+static bool is_kept_stack(struct page *page)
+{
+	const struct rcu_head *head = page_address(page);
+
+	return IS_ALIGNED(page_to_pfn(page), THREAD_SIZE >> PAGE_SHIFT) &&
+	       !PageReserved(page) && page_count(page) &&
+	       head->func == krr_stack_free && (unsigned long)head->next != STACK_END_MAGIC;
+}
+#else
+static bool is_kept_stack(struct page *page)
+{
+	return false;
+}
+#endif
+
+/* Adds one page, or the block of free pages or the stack that begins here; returns pages. */
 static unsigned long add_page(unsigned long pfn)
 {
 	struct page *page = pfn_to_online_page(pfn);
@@ -160,10 +182,14 @@ static unsigned long add_page(unsigned long pfn)
 		add(KRR_MEMORY_FREE, PFN_PHYS(pfn), pages << PAGE_SHIFT, NULL);
 		return pages;
 	}
-	if (PageSlab(compound_head(page)))
+	if (PageSlab(compound_head(page))) {
 		add_slab_page(pfn, page);
-	else if (is_user_page(page))
+	} else if (is_user_page(page)) {
 		add(KRR_MEMORY_USER, PFN_PHYS(pfn), PAGE_SIZE, NULL);
+	} else if (is_kept_stack(page)) {
+		add(KRR_MEMORY_DEAD_STACK, PFN_PHYS(pfn), THREAD_SIZE, NULL);
+		return THREAD_SIZE >> PAGE_SHIFT;
+	}
 	return 1;
 }
 
