@@ -27,7 +27,7 @@
 #define _LINUX_KRR_H
 
 #define KRR_ABI_MAGIC		0x3152524b	/* "KRR1", little endian */
-#define KRR_ABI_VERSION		4
+#define KRR_ABI_VERSION		5
 
 #define KRR_PCI_VENDOR_ID	0x1234
 #define KRR_PCI_DEVICE_ID	0x4b52
@@ -359,7 +359,10 @@ struct krr_trap {
 	__u64 rcx;		/* exceptions of a REP: its progress */
 	__u64 cr2;		/* page faults, else 0 */
 	__u64 digest;		/* krr_frame_digest() */
-	__u64 previous;		/* WAKE: KRR_PREVIOUS, else 0 */
+	union {
+		__u64 previous;	/* WAKE: KRR_PREVIOUS */
+		__u64 flags;	/* EXCEPTION: RFLAGS in KRR_FLAGS_MASK, for the frame */
+	};			/* else 0 */
 };
 
 struct krr_resume {

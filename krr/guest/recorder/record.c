@@ -461,7 +461,7 @@ static __always_inline void interrupt_kernel(struct krr_area *area,
 	if (user_mode((struct pt_regs *)regs)) {
 		broken(area, KRR_END_NOT_OWNER);
 	} else if (frame->rsi < 32) {
-		record_trap(area, frame, KRR_KIND_EXCEPTION, 0);
+		record_trap(area, frame, KRR_KIND_EXCEPTION, regs->flags & KRR_FLAGS_MASK);
 	} else if (in_window) {
 		krr_write_cr8(KRR_CR8_CLOSED);
 		record_trap(area, frame, KRR_KIND_INTERRUPT, 0);

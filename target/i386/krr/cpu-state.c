@@ -66,6 +66,11 @@ static void load_segments(CPUX86State *env, const KrrCpuState *state)
             .selector = from->selector,
         };
     }
+    /* A CPU does not look at the limit of a table that is not there, as after LLDT 0; the emulator does. */
+    if (!(env->ldt.flags & DESC_P_MASK)) {
+        env->ldt.base = 0;
+        env->ldt.limit = 0;
+    }
 }
 
 /* ---- save ---- */

@@ -199,12 +199,30 @@ bool krr_is_string_repeat(CPUX86State *env, uint64_t rip, uintptr_t ra)
            (byte >= 0x6c && byte <= 0x6f);
 }
 
+/*
+ * Flags that an instruction before the exception has left undefined are what they were: the kernel
+ * shows them when it complains, and takes them up again when it returns.
+ */
+static void restore_flags(CPUX86State *env, const struct krr_trap *trap, uint64_t frame,
+                          uintptr_t ra)
+{
+    uint64_t flags = frame_word(env, frame, KRR_RFLAGS, ra);
+    uint64_t recorded = (flags & ~(uint64_t)KRR_FLAGS_MASK) | (trap->flags & KRR_FLAGS_MASK);
+
+    if (flags != recorded) {
+        cpu_stq_data_ra(env, frame + 8 * KRR_RFLAGS, recorded, ra);
+    }
+}
+
 static bool compare_trap(CPUX86State *env, const struct krr_record *record, uintptr_t ra)
 {
     const struct krr_trap *trap = krr_record_payload(record);
     uint64_t frame = env->regs[R_EDI];
     uint32_t vector = env->regs[R_ESI];
 
+    if (record->kind == KRR_KIND_EXCEPTION) {
+        restore_flags(env, trap, frame, ra);
+    }
     return same(env, "trap with vector", vector, trap->vector) &&
            same(env, "trap with error code", (uint32_t)env->regs[R_EDX], trap->error_code) &&
            same(env, "trap at RIP", frame_word(env, frame, KRR_RIP, ra), trap->rip) &&

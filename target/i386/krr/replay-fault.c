@@ -103,7 +103,9 @@ bool krr_user_read_is_told(CPUX86State *env, unsigned hook)
     uint64_t rip = vcpu->user_read;
 
     vcpu->user_read = 0;
-    if (!rip || hook == KRR_KIND_USER_VALUE || hook == KRR_KIND_USER_BYTES) {
+    /* At an entry, the read has made a debugger's trap come, and the hook comes behind that. */
+    if (!rip || hook == KRR_KIND_USER_VALUE || hook == KRR_KIND_USER_BYTES ||
+        hook == KRR_HOOK_ENTRY) {
         return true;
     }
     krr_replay_diverged(env_cpu(env), rip, "a read of user memory that no hook tells of");

@@ -11,8 +11,8 @@
 #include "target/i386/krr/replay-internal.h"
 
 /*
- * #GP of RDMSR, WRMSR: the recorded CPU may know another set of MSRs. #GP and #PF of XRSTOR from
- * user memory: that memory is not here, and which of its bytes a CPU reads first is its own affair.
+ * #GP of RDMSR, WRMSR: the recorded CPU may know another set of MSRs. #GP and #PF of XRSTOR and
+ * XSAVE in user memory: that is not here, and which of its bytes a CPU touches first is its own affair.
  */
 static void raise_recorded_fault(CPUX86State *env, const struct krr_record *record, uintptr_t ra)
 {
@@ -98,7 +98,7 @@ bool krr_replay_wrmsr(CPUX86State *env, uintptr_t ra)
     return is_foreign_msr(env->regs[R_ECX]);
 }
 
-bool krr_replay_fpu_restore(CPUX86State *env, uint64_t address, uintptr_t ra)
+bool krr_replay_fpu_user(CPUX86State *env, uint64_t address, uintptr_t ra)
 {
     if ((env->hflags & HF_CPL_MASK) != 0 || !krr_is_user_address(address)) {
         return false;

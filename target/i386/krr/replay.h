@@ -31,11 +31,11 @@ bool krr_replay_cpuid(CPUX86State *env, uintptr_t ra);
 bool krr_replay_wrmsr(CPUX86State *env, uintptr_t ra);
 
 /*
- * The kernel restores FPU registers (FXRSTOR, XRSTOR) from @address. True: that is user memory, so
- * nothing has to be done; what the kernel looks at when it saves them again is recorded. Does not
- * return when the trace says that it faulted.
+ * The kernel restores FPU registers from @address, or saves them there (FXRSTOR, XRSTOR, FXSAVE,
+ * XSAVE). True: that is user memory, so nothing has to be done; what the kernel looks at afterwards is
+ * recorded. Does not return when the trace says that it faulted.
  */
-bool krr_replay_fpu_restore(CPUX86State *env, uint64_t address, uintptr_t ra);
+bool krr_replay_fpu_user(CPUX86State *env, uint64_t address, uintptr_t ra);
 
 /* Port accesses. In replay they consume the record of the access; the value read is set. */
 bool krr_replay_port_in(CPUX86State *env, uint32_t port, unsigned size,
