@@ -19,7 +19,9 @@
 
 #define TRAP_FLAG       0x100
 #define ALIGNMENT_FLAG  0x40000
-#define WATCH_INT       0xd0001         /* DR7: DR0, writes of four bytes */
+/* DR7: DR0, four bytes, which are written, or written or read. */
+#define WATCH_WRITES    0xd0001
+#define WATCH_ALL       0xf0001
 #define STEPS           20
 #define NONE            (-1)
 
@@ -223,9 +225,9 @@ static void set_fpu_registers(void)
     check_wait(pid, 0);
 }
 
-/* A debugger watches a variable of a child's, which the kernel writes: an exception in the kernel,
- * which tells nobody. */
-static void watch_the_kernel(void)
+/* A debugger watches a variable of a child's, which the kernel writes or reads: an exception in the
+ * kernel, which tells nobody. */
+static void watch_the_kernel(long how)
 {
     static volatile int watched;
     size_t registers = offsetof(struct user, u_debugreg);
@@ -237,12 +239,16 @@ static void watch_the_kernel(void)
     if (pid == 0) {
         CHECK(ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
         raise(SIGSTOP);
+        if (how == WATCH_ALL) {
+            CHECK(write(ends[1], (void *)&watched, sizeof(watched)) == sizeof(watched));
+            _exit(0);
+        }
         CHECK(read(ends[0], (void *)&watched, sizeof(watched)) == sizeof(watched));
         _exit(watched == 7 ? 0 : 1);
     }
     CHECK(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
     CHECK(ptrace(PTRACE_POKEUSER, pid, registers, &watched) == 0);
-    CHECK(ptrace(PTRACE_POKEUSER, pid, registers + 7 * sizeof(long), WATCH_INT) == 0);
+    CHECK(ptrace(PTRACE_POKEUSER, pid, registers + 7 * sizeof(long), how) == 0);
     CHECK(ptrace(PTRACE_CONT, pid, 0, 0) == 0);
     CHECK(write(ends[1], &value, sizeof(value)) == sizeof(value));
     check_wait(pid, 0);
@@ -257,7 +263,8 @@ int main(void)
     never_comes();
     block_steps();
     set_fpu_registers();
-    watch_the_kernel();
+    watch_the_kernel(WATCH_WRITES);
+    watch_the_kernel(WATCH_ALL);
     printf("traps: done\n");
     return 0;
 }
