@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -47,6 +48,20 @@ static int map_counter(void)
 
     CHECK(fd >= 0);
     return map(fd);
+}
+
+/* The recorder might be what hits it. */
+static void break_in_kernel(void)
+{
+    struct perf_event_attr attributes = {
+        .type = PERF_TYPE_BREAKPOINT,
+        .size = sizeof(attributes),
+        .bp_type = HW_BREAKPOINT_W,
+        .bp_addr = 0xffffffff81000000,
+        .bp_len = HW_BREAKPOINT_LEN_4,
+    };
+
+    CHECK(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0) == -1 && errno == EOPNOTSUPP);
 }
 
 static int open_file(const char *path)
@@ -124,6 +139,7 @@ int main(void)
         printf("no start: %s\n", uses[i].name);
     }
     inherited();
+    break_in_kernel();
     fflush(NULL);
     CHECK(control("1") == 0);
     for (size_t i = 0; i < USES; i++) {
