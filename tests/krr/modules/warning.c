@@ -10,7 +10,7 @@ static int __init warning_init(void)
 {
 	WARN_ON(value & 0xff);
 	WARN_ON(value & 0x1f00);
-	WARN_ON(!(value ^ 0x1234));
+	WARN_ON(value ^ 0x1234);
 	WARN_ON(value & 0x7030);
 	return -ENODEV;		/* nothing to stay for */
 }
