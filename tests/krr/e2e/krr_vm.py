@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""krr-vm run: what it promises of arguments, exit statuses, root file systems and disks. And a
-recording of a guest with a CPU of another kind."""
+"""krr-vm run: what it promises of arguments, exit statuses, root file systems and disks. And modules
+for the guest, and a recording of a guest with a CPU of another kind."""
 
 import argparse
 import sys
@@ -10,6 +10,10 @@ import vm
 from tap import Report
 from vm import expect
 
+MODULE = """#include <linux/module.h>
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("test");
+"""
 AWKWARD = ['', ' ', "it's", '"$HOME"', '*', '\\', '--', '-x', '$(reboot)', 'a\nb', 'ä', ';']
 
 
@@ -116,6 +120,16 @@ def boot_by_own_init(image, accel):
     expect(lines(result) == ['changed'], f'{result.text()}\n{result.out!r}')
 
 
+def modules(folder):
+    """All files of a folder become modules, also one that is there only later."""
+    sources, built = folder / 'sources', folder / 'built'
+    sources.mkdir()
+    for name in ('one', 'two'):
+        (sources / f'{name}.c').write_text(MODULE)
+        result = vm.run([vm.SCRIPTS / 'guest-kernel', 'module', sources, built])
+        expect(result.status == 0 and (built / f'{name}.ko').exists(), result.text())
+
+
 def plain_xsave(folder, accel):
     """Of older CPUs' kinds of XSAVE nothing is left but XSAVE itself, which Linux uses; and it writes CR4
     meanwhile."""
@@ -144,6 +158,7 @@ def main():
         report.check('timeout', timeout, accel)
         report.check('root folder', root_folder, folder, accel)
         report.check('disk and root image', disk_and_root_image, folder, accel)
+        report.check('modules', modules, folder)
         report.check('CPU with plain XSAVE', plain_xsave, folder, accel)
     return report.finish()
 
