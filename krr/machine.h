@@ -102,7 +102,7 @@ typedef struct KrrCpuState {
     uint32_t apic_id;
     uint32_t pkru;
     uint32_t xsave_length;      /* bytes of xsave in use, standard format */
-    uint32_t owner;             /* 1: owns the kernel-entry lock at the start */
+    uint32_t reserved;          /* 0 */
     uint8_t  xsave[KRR_XSAVE_SIZE];
 } KrrCpuState;
 

@@ -242,25 +242,3 @@ void krr_options_free(KrrOptions *options)
         g_free(options);
     }
 }
-
-const char *krr_options_help(void)
-{
-    return "-krr record=FILE[,start=boot|manual][,ring=SIZE][,final-ram=on|off]\n"
-           "                record the guest kernel's execution into FILE\n"
-           "                start=boot      begin before init is executed\n"
-           "                start=manual    begin when asked (default): in the guest by\n"
-           "                                /sys/kernel/krr/record, or krr-start of QMP\n"
-           "                ring=SIZE       memory between guest and recorder, a power of two\n"
-           "                                (default 2M)\n"
-           "                final-ram=on    store the guest's memory at the end, for comparison\n"
-           "-krr replay=FILE[,exit=on|off][,progress=on|off][,strict=on|off]\n"
-           "                replay FILE; machine, memory and CPUs come from it\n"
-           "                exit=on         leave at the end of the trace (default: stop there)\n"
-           "                progress=on|off show progress (default: on a terminal)\n"
-           "                strict=on       also stop where the kernel reads user memory and no\n"
-           "                                hook says what it read; slower\n"
-           "-krr noise=KINDS[,record=...]\n"
-           "                for tests: the emulator uses freedoms that the architecture gives to a CPU;\n"
-           "                KINDS: flags, faults, accessed, evict, xinuse with '+' between, or all\n"
-           "                a comma in FILE is written twice\n";
-}

@@ -39,7 +39,5 @@ typedef struct KrrOptions {
  */
 KrrOptions *krr_options_parse(const char *text, GError **errp);
 void krr_options_free(KrrOptions *options);
-/* Text for --help and the man page. */
-const char *krr_options_help(void);
 
 #endif

@@ -56,7 +56,7 @@ uint32_t krr_reader_end_status(const KrrReader *r);
 const char *krr_reader_end_text(const KrrReader *r);
 /* Number of records in the trace (for an incomplete one: in whole chunks). */
 uint64_t krr_reader_count(const KrrReader *r);
-/* From the footer, or NULL. */
+/* From their chunk, or NULL. */
 const KrrStats *krr_reader_stats(const KrrReader *r);
 
 /* What is wrong with an incomplete trace, and from which byte on; NULL for a complete one. */

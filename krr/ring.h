@@ -20,7 +20,7 @@ typedef struct KrrRing {
     uint64_t tail;          /* our own copy */
 } KrrRing;
 
-/* Lays out BAR2 of @bar_size bytes at @bar and describes it in @ring.
+/* Lays out BAR2 at @bar and describes it in @ring.
  * krr_ring_bar_size() gives the size to allocate for a ring of @ring_size. */
 uint64_t krr_ring_bar_size(uint32_t ring_size);
 void krr_ring_init(KrrRing *ring, void *bar, uint32_t ring_size, uint32_t vcpus, uint32_t flags);

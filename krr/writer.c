@@ -155,6 +155,17 @@ static bool refuse_file(const char *path, int fd, GError **errp)
     return false;
 }
 
+/* A file that was there may have been open to others. One of another user's, which cannot be
+ * restricted, stays as its owner has it. */
+static void restrict_file(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && fchmod(fd, st.st_mode & 0700) < 0) {
+        g_debug("trace stays readable by others: %s", g_strerror(errno));
+    }
+}
+
 KrrWriter *krr_writer_new(const char *path, GError **errp)
 {
     KrrFileHeader header = { .version = KRR_FORMAT_VERSION, .size = sizeof(header) };
@@ -172,6 +183,7 @@ KrrWriter *krr_writer_new(const char *path, GError **errp)
         close(fd);
         return NULL;
     }
+    restrict_file(fd);
     w = g_new0(KrrWriter, 1);
     w->path = g_strdup(path);
     w->fd = fd;

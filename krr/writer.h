@@ -56,7 +56,7 @@ void krr_writer_timing(KrrWriter *w, uint64_t pause_us, uint64_t duration_us, ui
 /* Copies @times, which the guest may be writing to, as they are. */
 void krr_writer_times(KrrWriter *w, uint32_t vcpu, const struct krr_times *times);
 
-/* Completes the file: last chunk, statistics, index, footer. @reason is a
+/* Completes the file: last chunk, statistics, footer, index, trailer. @reason is a
  * KRR_END_*, @text may be NULL. */
 bool krr_writer_finish(KrrWriter *w, uint32_t reason, uint32_t status, const char *text, GError **errp);
 

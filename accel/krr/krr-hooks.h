@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What QEMU calls of KRR. The hook patches in krr/patches/qemu/ add these calls
- * and nothing else. Target-neutral: it may be included from any of QEMU's files.
+ * What QEMU calls of KRR. The hook patches in krr/patches/qemu/ add these calls;
+ * some mend the emulator besides. Target-neutral: it may be included from any of QEMU's files.
  */
 #ifndef ACCEL_KRR_HOOKS_H
 #define ACCEL_KRR_HOOKS_H

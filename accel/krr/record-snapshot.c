@@ -59,7 +59,6 @@ static bool write_cpus(KrrWriter *writer, Error **errp)
         if (!krr_cpu_state_save(cpu, state, errp)) {
             return false;
         }
-        state->owner = qatomic_read(&area->owner) == 1;
         if (!krr_writer_cpu(writer, cpu->cpu_index, state, &err)) {
             krr_record_propagate(errp, err);
             return false;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 /* Prints which hook sites of @vmlinux records in @traces (NULL at the end) came from. With
- * @lines, names their source lines, too, which takes long. Returns the exit status. */
+ * @lines, names their source lines, too, which takes a second or more. Returns the exit status. */
 int coverage_report(char **traces, const char *vmlinux, bool lines, bool json);
 
 #endif

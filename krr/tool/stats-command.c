@@ -368,7 +368,7 @@ static int run(int argc, char **argv)
         { "coverage", 0, 0, G_OPTION_ARG_NONE, &coverage,
           "Instead: which hook sites of the kernel the traces' records came from", NULL },
         { "no-lines", 0, 0, G_OPTION_ARG_NONE, &no_lines,
-          "With --coverage: without source lines, which take a second to look up", NULL },
+          "With --coverage: without source lines, which take a second or more to look up", NULL },
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
         { "vmlinux", 0, 0, G_OPTION_ARG_FILENAME, &vmlinux,
           "Name the call sites by this file's symbols", "FILE" },

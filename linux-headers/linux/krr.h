@@ -54,7 +54,7 @@
 /*
  * Kinds of records. The numbers are part of the trace format: append only, and
  * raise KRR_ABI_VERSION when a meaning changes. The table in krr/kinds.c
- * describes each of them (name, payload, who writes and who consumes it).
+ * describes each of them.
  */
 #define KRR_KIND_PAD		0	/* fills the ring's end; never in a file */
 #define KRR_KIND_END		1	/* struct krr_end */
@@ -139,7 +139,7 @@
 #define KRR_END_DMA		16	/* a device wrote guest memory that cannot be recorded */
 #define KRR_END_STALL		17	/* the owner made no progress while others waited */
 #define KRR_END_RESET		18	/* the machine was reset from outside */
-#define KRR_END_SUSPEND		19	/* guest suspend, hibernation, CPU hotplug */
+#define KRR_END_SUSPEND		19	/* guest suspend, hibernation */
 
 /* Why a guest refused to start (KRR_BELL_REFUSE). */
 #define KRR_REFUSE_VCPUS	1	/* not all vCPUs are online */
@@ -156,7 +156,7 @@
 
 /* krr_shared.flags, written by QEMU before the guest boots */
 #define KRR_FLAG_START_BOOT	1	/* start=boot: begin before init is executed */
-#define KRR_FLAG_FINAL_RAM	2	/* final-ram=on: append the mask list after END */
+#define KRR_FLAG_FINAL_RAM	2	/* final-ram=on: describe memory at END (struct krr_memory) */
 
 /* CR8 while the lock is owned, and while interrupts are welcome (vectors below
  * 32 stay out, as Linux itself asks for with TPR = 0x10). */
@@ -303,7 +303,7 @@ struct krr_area {
  * Header of every record, 8-byte aligned in ring and file.
  *
  * site: low 32 bits of the return address of the hook's caller; for device
- * accesses the size of the access in bytes.
+ * accesses the size of the access in bytes; 0 in a DMA, and in an END that QEMU wrote.
  */
 struct krr_record {
 	__u8  kind;		/* KRR_KIND_* */

@@ -3,7 +3,7 @@
 """Records programs that people use, in a Debian guest on a disk, and replays each recording twice.
 
 Each load is a script in tests/krr/guest/loads that checks its own data. All of them take hours,
-so scripts/test has a few only.
+so scripts/test has none of them.
 """
 
 import argparse

@@ -89,6 +89,10 @@ static void traces_are_for_their_owner_only(void **state)
     krr_writer_free(open_writer(path));
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 077, 0);
+    assert_int_equal(chmod(path, 0644), 0);
+    krr_writer_free(open_writer(path));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 077, 0);
     g_free(path);
 }
 
