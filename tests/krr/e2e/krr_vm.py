@@ -4,6 +4,7 @@
 for the guest, and a recording of a guest with a CPU of another kind."""
 
 import argparse
+import re
 import sys
 
 import vm
@@ -41,6 +42,16 @@ def statuses(accel):
                             (['/etc/passwd'], 126), (['sh', '-c', 'kill -9 $$'], 137)):
         result = run(accel, command)
         expect(result.status == status, f'{command}: expected {status}, got {result.text()}')
+
+
+def options_of_other_actions():
+    """What an action has no use for is not taken in silence."""
+    for arguments in (['replay', 'trace', '--smp', '2'], ['replay', 'trace', '--plain'],
+                      ['run', '--gdb', '1', '--', 'true'], ['record', '--gdb', '1', '--', 'true'],
+                      ['run', '--trace', 'trace', '--', 'true']):
+        result = vm.run([vm.SCRIPTS / 'krr-vm', *arguments])
+        expect(result.status == vm.WRONG_USAGE and re.search(rb'is (not )?for', result.err),
+               f'{arguments}: {result.text()}')
 
 
 def panic(accel):
@@ -153,6 +164,7 @@ def main():
     with vm.work_folder('krr-vm') as folder, vm.session(accel, folder):
         report.check('arguments', arguments_arrive, accel)
         report.check('exit statuses', statuses, accel)
+        report.check('options of other actions', options_of_other_actions)
         report.check('guest panic', panic, accel)
         report.check('command powers off', command_powers_off, accel)
         report.check('timeout', timeout, accel)

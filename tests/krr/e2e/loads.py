@@ -64,6 +64,7 @@ def loads():
               for kind in ('ext4', 'xfs')}
     found['file system btrfs'] = Load('filesystem', ['btrfs', '/dev/vdb'], disk=True,
                                       needs='CONFIG_BTRFS_FS')
+    found['raid'] = Load('raid', ['/dev/vdb'], disk=True, needs='CONFIG_BTRFS_FS')
     found['sqlite'] = Load('sqlite', ['/dev/vdb'], disk=True)
     found['postgresql'] = Load('postgresql', ['/dev/vdb'], disk=True)
     found['nginx'] = Load('nginx', network=True)

@@ -138,6 +138,7 @@ def main():
         root = vm.guest_root(folder)
         with vm.session(accel, folder, arguments.lab_cpus, arguments.noise), \
                 concurrent.futures.ThreadPoolExecutor(1) as replays:
+            pending = []
             for smp, times in zip(arguments.smp, arguments.times):
                 for turn, (name, command, status) in selection(arguments, smp, times):
                     trace = folder / f'{name}-{smp}-{turn}.krr'
@@ -148,8 +149,10 @@ def main():
                     if turn == 1:
                         options += ['--krr-option', 'final-ram=on']
                     recording = outcome(record_one, trace, command, status, accel, options)
-                    replays.submit(replay_one, report, title(name, accel, smp, turn), trace,
-                                   recording)
+                    pending.append(replays.submit(replay_one, report,
+                                                  title(name, accel, smp, turn), trace, recording))
+            for replayed in pending:
+                replayed.result()
     return report.finish()
 
 

@@ -226,7 +226,8 @@ def best_accel():
 
 @contextlib.contextmanager
 def work_folder(name):
-    """A folder below the build folder; kept if the tests fail, for whoever looks into it."""
+    """A folder below the build folder; kept, for whoever looks into it, if tests that failed leave a
+    file *.failed in it."""
     (BUILD / 'tests').mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f'{name}-', dir=BUILD / 'tests'))
     try:
