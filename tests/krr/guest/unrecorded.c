@@ -5,9 +5,12 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <asm/msr.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/perf_event.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -62,6 +65,17 @@ static void break_in_kernel(void)
     };
 
     CHECK(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0) == -1 && errno == EOPNOTSUPP);
+}
+
+/* It reads MSRs in a way of its own. */
+static void read_msr_by_registers(void)
+{
+    uint32_t registers[8] = { [1] = 0x10 };
+    int fd = open("/dev/cpu/0/msr", O_RDONLY);
+
+    CHECK(fd >= 0);
+    CHECK(ioctl(fd, X86_IOC_RDMSR_REGS, registers) == -1 && errno == EOPNOTSUPP);
+    CHECK(close(fd) == 0);
 }
 
 static int open_file(const char *path)
@@ -140,6 +154,7 @@ int main(void)
     }
     inherited();
     break_in_kernel();
+    read_msr_by_registers();
     fflush(NULL);
     CHECK(control("1") == 0);
     for (size_t i = 0; i < USES; i++) {
