@@ -197,9 +197,9 @@ static void print_json(const Info *info)
     json_uint(&j, "raw_bytes", info->stats->raw_bytes);
     json_uint(&j, "file_bytes", info->stats->file_bytes);
     json_uint(&j, "console_bytes", info->stats->console_bytes);
-    json_uint(&j, "duration_us", info->stats->duration_us);
-    json_uint(&j, "pause_us", info->stats->pause_us);
-    json_uint(&j, "ring_full", info->stats->ring_full);
+    json_known(&j, "duration_us", krr_reader_stats(r), info->stats->duration_us);
+    json_known(&j, "pause_us", krr_reader_stats(r), info->stats->pause_us);
+    json_known(&j, "ring_full", krr_reader_stats(r), info->stats->ring_full);
     json_open_array(&j, "sections");
     for (unsigned i = 0; i < TYPES && info->section[i].name; i++) {
         const Section *s = &info->section[i];

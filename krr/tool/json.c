@@ -128,6 +128,15 @@ void json_uint(Json *j, const char *key, uint64_t value)
     g_string_append_printf(j->text, "%" PRIu64, value);
 }
 
+void json_known(Json *j, const char *key, bool known, uint64_t value)
+{
+    if (known) {
+        json_uint(j, key, value);
+    } else {
+        json_string(j, key, NULL);
+    }
+}
+
 void json_hex(Json *j, const char *key, uint64_t value)
 {
     begin(j, key);

@@ -26,6 +26,8 @@ void json_close_array(Json *j);
 /* NULL becomes null; bytes that are not UTF-8 become U+FFFD. */
 void json_string(Json *j, const char *key, const char *value);
 void json_uint(Json *j, const char *key, uint64_t value);
+/* The number, or null when it is not known. */
+void json_known(Json *j, const char *key, bool known, uint64_t value);
 /* An address: a string "0x..", because JSON's numbers lose bits above 2^53. */
 void json_hex(Json *j, const char *key, uint64_t value);
 void json_bool(Json *j, const char *key, bool value);

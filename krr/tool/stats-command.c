@@ -196,16 +196,6 @@ static void print_text(const Report *report)
 
 /* ---- JSON ---- */
 
-/* A number, or null when it is not known. */
-static void json_known(Json *j, const char *key, bool known, uint64_t value)
-{
-    if (known) {
-        json_uint(j, key, value);
-    } else {
-        json_string(j, key, NULL);
-    }
-}
-
 static void json_records(Json *j, const KrrStats *s)
 {
     json_open_array(j, "kinds");

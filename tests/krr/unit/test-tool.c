@@ -399,6 +399,8 @@ static void what_an_incomplete_trace_does_not_have_is_not_known(void **state)
     check_json("stats --json", crashed,
                "i['complete'], i['records'], i['lock'], i['duration_us'], i['ring_full']",
                "False 100 None None None\n");
+    check_json("info --json", crashed, "i['duration_us'], i['pause_us'], i['ring_full']",
+               "None None None\n");
 }
 
 /* ---- coverage ---- */
