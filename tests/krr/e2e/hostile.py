@@ -293,7 +293,7 @@ def kept_kernel(folder, accel):
     trace = folder / 'kept.krr'
     recording_fails(accel, r'vCPU \d+ kept the kernel for \d+ s at RIP 0x[0-9a-f]{16}',
                     ['--smp', '2', '--root', folder / 'root'],
-                    ['sh', '-c', 'while :; do :; done & insmod /krr/keep_kernel.ko'], trace)
+                    ['sh', '-c', 'while :; do :; done & insmod /krr/keep_kernel.ko'], trace=trace)
     verified = vm.tool('verify', trace)
     expect(verified.status == 0, f'the trace was not closed: {verified.text()}')
     result = vm.replay(trace)
