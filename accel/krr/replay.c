@@ -132,7 +132,7 @@ static void progress_line(FILE *out)
     uint64_t total = krr_reader_count(krr_replay->reader);
     double seconds = (g_get_monotonic_time() - krr_replay->start_us) / 1e6;
 
-    fprintf(out, "\rkrr: replay %" PRIu64 "/%" PRIu64 " events, %3u %%, %.0f events/s ",
+    fprintf(out, "\rkrr: replay %" PRIu64 "/%" PRIu64 " records, %3u %%, %.0f records/s ",
             done, total, total ? (unsigned)(done * 100 / total) : 100,
             seconds > 0 ? done / seconds : 0.0);
     fflush(out);
@@ -193,7 +193,7 @@ const struct krr_record *krr_replay_peek(void)
     record = krr_reader_peek(krr_replay->reader, &gerr);
     if (!record) {
         if (gerr) {
-            krr_replay_finish(KRR_REPLAY_FAILED, "event %" PRIu64 ": %s",
+            krr_replay_finish(KRR_REPLAY_FAILED, "record %" PRIu64 ": %s",
                               krr_reader_position(krr_replay->reader), gerr->message);
             g_error_free(gerr);
         } else {
@@ -280,7 +280,7 @@ void krr_replay_diverged(CPUState *cpu, uint64_t rip, const char *format, ...)
     guest = g_strdup_vprintf(format, ap);
     va_end(ap);
     krr_replay_finish(
-        KRR_REPLAY_DIVERGED, "replay diverged at event %" PRIu64 " (vCPU %d, safepoint %" PRIu64
+        KRR_REPLAY_DIVERGED, "replay diverged at record %" PRIu64 " (vCPU %d, safepoint %" PRIu64
         ", RIP 0x%" PRIx64 "): trace has %s; guest has %s",
         krr_reader_position(krr_replay->reader), cpu->cpu_index,
         krr_replay_vcpu(cpu)->ordinal, rip, trace, guest);
