@@ -240,9 +240,9 @@ static void add_data(GString *s, const uint8_t *data, uint32_t length)
     g_string_append_c(s, '|');
 }
 
-static void add_text(GString *s, const char *text, size_t length)
+/* Up to the first NUL; no terminal takes what is appended for more than text. */
+static void add_printable(GString *s, const char *text, size_t length)
 {
-    g_string_append(s, " \"");
     for (size_t i = 0; i < length && text[i]; i++) {
         if (g_ascii_isprint(text[i]) && text[i] != '"' && text[i] != '\\') {
             g_string_append_c(s, text[i]);
@@ -250,6 +250,20 @@ static void add_text(GString *s, const char *text, size_t length)
             g_string_append_printf(s, "\\x%02x", (uint8_t)text[i]);
         }
     }
+}
+
+char *krr_end_text(const struct krr_end *end)
+{
+    GString *s = g_string_new(NULL);
+
+    add_printable(s, end->text, sizeof(end->text));
+    return g_string_free(s, false);
+}
+
+static void add_text(GString *s, const char *text, size_t length)
+{
+    g_string_append(s, " \"");
+    add_printable(s, text, length);
     g_string_append_c(s, '"');
 }
 

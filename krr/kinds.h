@@ -29,6 +29,8 @@ const KrrKind *krr_kind(unsigned kind);
 const char *krr_kind_name(unsigned kind);
 /* "panic", or "reason 99". Never NULL. */
 const char *krr_end_reason_name(uint32_t reason);
+/* The guest's text in @end, or "": what is not printable as \x1b. The caller frees it. */
+char *krr_end_text(const struct krr_end *end);
 /* "page-fault", "syscall", or the number. Never NULL. */
 const char *krr_vector_name(uint32_t vector);
 

@@ -56,6 +56,7 @@ struct KrrReader {
     unsigned current;           /* block that the position is in */
     size_t place;               /* of the position in that block */
     uint64_t position;
+    GError *broken;             /* what comes next is damaged; found once, for it may be long */
 };
 
 /* ---- reading the file ---- */
@@ -537,6 +538,7 @@ void krr_reader_free(KrrReader *r)
     g_free(r->block[1].data);
     g_free(r->stored);
     g_free(r->raw);
+    g_clear_error(&r->broken);
     g_free(r->cpus);
     g_free(r->damage);
     g_free(r->path);
@@ -696,10 +698,13 @@ static bool load_block(KrrReader *r, GError **errp)
 
 const struct krr_record *krr_reader_peek(KrrReader *r, GError **errp)
 {
-    if (r->place == r->block[r->current].length && !load_block(r, errp)) {
-        return NULL;
+    if (r->place < r->block[r->current].length || (!r->broken && load_block(r, &r->broken))) {
+        return (const void *)(r->block[r->current].data + r->place);
     }
-    return (const void *)(r->block[r->current].data + r->place);
+    if (r->broken) {
+        g_propagate_error(errp, g_error_copy(r->broken));
+    }
+    return NULL;
 }
 
 void krr_reader_next(KrrReader *r)
@@ -758,6 +763,7 @@ bool krr_reader_seek(KrrReader *r, uint64_t number, GError **errp)
     if (!walk.offset || !seek_chunk(r, MIN(number, r->count - 1), &walk, errp)) {
         return walk.offset ? false : damaged(r, r->end, "the index has no events", errp);
     }
+    g_clear_error(&r->broken);
     r->next = walk;
     r->position = walk.record;
     r->place = 0;

@@ -83,11 +83,24 @@ static inline bool krr_dma_store(struct MemoryRegion *mr, uint64_t offset,
 }
 
 /*
+ * How many bytes a device may get a copy of, for a mapping of @mr when copies of @used bytes are
+ * there. @limit: QEMU's own for all copies, which holds for what is no guest memory.
+ */
+uint64_t krr_record_copy_limit(struct MemoryRegion *mr, uint64_t used, uint64_t limit);
+
+/*
  * A device has mapped @length bytes at @offset of @mr for writing: it gets @copy, which is filled
  * here. krr_record_unmap() comes before what it has written is written back.
  */
 void krr_record_map(struct MemoryRegion *mr, uint64_t offset, void *copy, uint64_t length);
 void krr_record_unmap(void *copy);
+
+/* Has a device that has mapped guest memory for reading a pointer that it may write through? */
+bool krr_record_may_write(const void *memory);
+static inline bool krr_dma_may_write(const void *memory)
+{
+    return !krr_record_mode || krr_record_may_write(memory);
+}
 
 /* A device that has a pointer into guest memory nevertheless has written there, just now. */
 void krr_record_wrote(const void *memory, uint64_t length);

@@ -14,6 +14,7 @@
 #include "qemu/iov.h"
 #include "exec/address-spaces.h"
 #include "exec/memory.h"
+#include "hw/boards.h"
 #include "hw/core/cpu.h"
 #include "krr-hooks.h"
 #include "record.h"
@@ -43,6 +44,16 @@ static GMutex copies_mutex;
 static bool is_guest_memory(MemoryRegion *mr)
 {
     return memory_region_supports_direct_access(mr) && !mr->readonly && !mr->rom_device;
+}
+
+uint64_t krr_record_copy_limit(MemoryRegion *mr, uint64_t used, uint64_t limit)
+{
+    /* No working guest has more memory mapped than it has; a hostile one would have it a
+     * thousand times. */
+    if (is_guest_memory(mr)) {
+        limit = current_machine->ram_size;
+    }
+    return limit > used ? limit - used : 0;
 }
 
 void krr_record_map(MemoryRegion *mr, uint64_t offset, void *copy, uint64_t length)
@@ -165,6 +176,14 @@ static void note(MemoryRegion *mr, uint64_t offset, const void *data, uint64_t l
     }
 }
 
+bool krr_record_may_write(const void *memory)
+{
+    ram_addr_t offset;
+    MemoryRegion *mr = memory_region_from_host((void *)memory, &offset);
+
+    return mr && is_guest_memory(mr);
+}
+
 void krr_record_wrote(const void *memory, uint64_t length)
 {
     ram_addr_t offset;
@@ -204,12 +223,23 @@ static void changed(MemoryRegion *mr, uint8_t *host, unsigned size)
     address_space_unmap(&address_space_memory, host, size, true, size);
 }
 
+/* Has @mr all of a store? An MSI may be sent to the last bytes of it, or of what the guest sees
+ * of it in one piece. */
+static bool is_in_one_piece(MemoryRegion *mr, uint64_t offset, unsigned size)
+{
+    uint64_t length = memory_region_size(mr), first, last;
+
+    return size <= length && offset <= length - size &&
+           krr_record_physical(mr, offset, &first) &&
+           krr_record_physical(mr, offset + size - 1, &last) && last - first == size - 1;
+}
+
 bool krr_record_dma_store(MemoryRegion *mr, uint64_t offset, uint64_t value,
                           unsigned size, bool swap)
 {
     uint8_t *host, bytes[sizeof(value)];
 
-    if (!is_guest_memory(mr)) {
+    if (!is_guest_memory(mr) || !is_in_one_piece(mr, offset, size)) {
         return false;
     }
     if (swap) {

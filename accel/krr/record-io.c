@@ -130,9 +130,14 @@ bool krr_record_kvm_io(CPUState *cpu, uint16_t port, void *data, bool write,
     uint8_t *p = data;
     bool entered;
 
-    if (write && is_doorbell(port) && size == 4 && count == 1) {
-        /* Not by its MemoryRegion: draining the ring must not hold the BQL. */
-        krr_record_doorbell(cpu, ldl_le_p(p));
+    if (write && is_doorbell(port) && size == 4) {
+        /*
+         * Not by its MemoryRegion: draining the ring must not hold the BQL, and waiting not RCU.
+         * The recorder rings one bell at a time; a wait in a row of them would outlast its kick.
+         */
+        if (count == 1) {
+            krr_record_doorbell(cpu, ldl_le_p(p));
+        }
         return true;
     }
     entered = enter_group(cpu);

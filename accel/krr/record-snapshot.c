@@ -52,7 +52,6 @@ static bool write_cpus(KrrWriter *writer, Error **errp)
     CPUState *cpu;
 
     CPU_FOREACH(cpu) {
-        const struct krr_area *area = krr_trace_area(cpu->cpu_index);
         g_autofree KrrCpuState *state = g_new0(KrrCpuState, 1);
         GError *err = NULL;
 

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
+#include "qemu/timer.h"
 #include "hw/core/cpu.h"
 #include "krr/error.h"
 #include "krr/kinds.h"
@@ -24,6 +25,9 @@
 #define POLL_US     10000       /* how often the ring is drained */
 #define NICE        10          /* the thread's: what the vCPUs write meanwhile is in the ring */
 #define FLUSH_US    100000      /* a killed QEMU loses no more than this */
+/* From an END in the ring to its doorbell, which a guest rings at once. The virtual clock: a
+ * stopped guest does not count. */
+#define END_BELL_MS 10000
 
 static struct {
     KrrRing ring;               /* its consuming side: with the lock */
@@ -37,6 +41,7 @@ static struct {
     uint64_t pause_us;
     uint64_t ring_full;
     bool end_seen;              /* the END record has been taken from the ring */
+    int64_t end_time;           /* when; milliseconds of the virtual clock */
     KrrTraceResult result;
     bool result_new;            /* nobody has taken it yet */
 } trace;
@@ -114,6 +119,7 @@ static bool take_record(const struct krr_record *record, void *opaque, GError **
     if (record->kind == KRR_KIND_END) {
         memcpy(&trace.result.end, krr_record_payload(record), sizeof(trace.result.end));
         trace.end_seen = true;
+        trace.end_time = qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL);
     }
     return krr_writer_records(trace.writer, record, record->size, errp);
 }
@@ -242,6 +248,13 @@ static void end_now(uint32_t reason, const char *text, GError *err)
     finish(err);
 }
 
+/* The guest goes on behind its END, without the doorbell: nothing more will come. */
+static bool end_is_forgotten(void)
+{
+    return trace.end_seen &&
+           qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) - trace.end_time >= END_BELL_MS;
+}
+
 static void end_broken(GError *err)
 {
     end_now(KRR_END_IO_ERROR, err->message, err);
@@ -338,6 +351,10 @@ static void *drain_thread(void *opaque)
         }
         if (!drain(&err)) {
             end_broken(err);
+            continue;
+        }
+        if (end_is_forgotten()) {
+            finish(NULL);
             continue;
         }
         qemu_mutex_unlock(&trace.lock);

@@ -17,8 +17,8 @@
 
 /* How the last recording ended. */
 typedef struct KrrTraceResult {
-    struct krr_end end;         /* reason 0: there was none */
-    uint64_t records, bytes;
+    struct krr_end end;
+    uint64_t records, bytes;    /* no bytes: there was none */
     const char *error;          /* the file is not complete: why; else NULL */
 } KrrTraceResult;
 

@@ -36,6 +36,8 @@
 #include "record-wait.h"
 
 #define STOP_TIMEOUT_MS     10000   /* for the guest to end what it was asked to end */
+/* Between failures that the guest reports, as for QEMU's own events that guests can cause. */
+#define FAILURE_MS          1000
 
 /* With the BQL. */
 static struct {
@@ -50,6 +52,8 @@ static struct {
     bool ending;                /* atomic: END has been rung */
     QEMUTimer *stop_timer;
     char *error;                /* of status failed */
+    bool asked;                 /* by krr-start; not answered yet */
+    int64_t failure_time;       /* of the last announced failure, milliseconds */
 } rec;
 
 static void set_error(const char *format, ...) G_GNUC_PRINTF(1, 2);
@@ -78,7 +82,7 @@ static bool recording(void)
 
 static char *end_text(const struct krr_end *end)
 {
-    return *end->text ? g_strndup(end->text, sizeof(end->text)) : NULL;
+    return *end->text ? krr_end_text(end) : NULL;
 }
 
 /* Tells the user and the monitor of an end, once. With the BQL, or when QEMU exits. */
@@ -159,6 +163,7 @@ static bool begin(Error **errp)
     }
     rec.path_used = true;
     rec.status = KRR_STATUS_RECORDING;
+    rec.asked = false;
     g_clear_pointer(&rec.error, g_free);
     info_report("krr: recording to %s, the snapshot took %" PRIu64 " ms", rec.path,
                 pause_us / 1000);
@@ -166,10 +171,18 @@ static bool begin(Error **errp)
     return true;
 }
 
-/* The recording does not come about, for the reason in rec.error. */
+/* The recording does not come about, for the reason in rec.error. A guest may say so at any
+ * rate; nobody who asked goes without an answer. */
 static void announce_failure(void)
 {
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
     rec.status = KRR_STATUS_FAILED;
+    if (!rec.asked && now - rec.failure_time < FAILURE_MS) {
+        return;
+    }
+    rec.asked = false;
+    rec.failure_time = now;
     error_report("krr: cannot record: %s", rec.error);
     qapi_event_send_krr_recording_ended(rec.path, NULL, false, 0, NULL, rec.error, 0, 0);
 }
@@ -351,6 +364,7 @@ bool krr_record_start(const char *path, Error **errp)
     }
     g_clear_pointer(&rec.error, g_free);
     rec.status = KRR_STATUS_STARTING;
+    rec.asked = true;
     krr_pci_request(KRR_REQUEST_START);
     return true;
 }
@@ -438,7 +452,7 @@ KrrInfo *krr_record_info(void)
         return info;
     }
     krr_trace_last_result(&last);
-    if (last.end.reason) {
+    if (last.bytes) {
         info->has_records = info->has_bytes = info->has_end_status = true;
         info->records = last.records;
         info->bytes = last.bytes;

@@ -18,10 +18,16 @@
 #define LINES_MAX       40      /* of differences printed */
 #define KERNEL_IMAGE    (64u << 20)
 
+/* Memory of some classes: spans in ascending order that do not touch, to be found quickly. */
+typedef struct Span {
+    uint64_t start, end;
+} Span;
+
 typedef struct Comparison {
     CPUState *cpu;
     struct krr_memory *memory;    /* host copy; NULL: the guest gave none */
     uint64_t memory_count;
+    GArray *skipped, *stacks;   /* Span */
     uint64_t pages_different;   /* with at least one difference that counts */
     uint64_t words_different;
     uint64_t pages_masked;      /* different, but only where it does not count */
@@ -33,28 +39,70 @@ static bool is_skipped(uint32_t class)
            class == KRR_MEMORY_DEAD_STACK || class == KRR_MEMORY_FPU;
 }
 
-static const struct krr_memory *find_memory(const Comparison *c, uint64_t address,
-                                        bool (*wanted)(uint32_t class))
-{
-    for (uint64_t i = 0; i < c->memory_count; i++) {
-        const struct krr_memory *memory = &c->memory[i];
-
-        if (address >= memory->address && address - memory->address < memory->length &&
-            wanted(memory->class)) {
-            return memory;
-        }
-    }
-    return NULL;
-}
-
 static bool is_stack(uint32_t class)
 {
     return class == KRR_MEMORY_STACK;
 }
 
-static bool is_slab(uint32_t class)
+static int compare_starts(gconstpointer a, gconstpointer b)
 {
-    return class == KRR_MEMORY_SLAB;
+    uint64_t start_a = ((const Span *)a)->start, start_b = ((const Span *)b)->start;
+
+    return (start_a > start_b) - (start_a < start_b);
+}
+
+/* What @c->memory has of @wanted classes. The caller frees it. */
+static GArray *collect(const Comparison *c, bool (*wanted)(uint32_t class))
+{
+    GArray *spans = g_array_new(false, false, sizeof(Span));
+    guint used = 0;
+
+    for (uint64_t i = 0; i < c->memory_count; i++) {
+        const struct krr_memory *memory = &c->memory[i];
+        Span span = { memory->address, memory->address + memory->length };
+
+        if (wanted(memory->class) && span.start < span.end) {
+            g_array_append_val(spans, span);
+        }
+    }
+    g_array_sort(spans, compare_starts);
+    for (guint i = 0; i < spans->len; i++) {
+        Span span = g_array_index(spans, Span, i);
+        Span *last = used ? &g_array_index(spans, Span, used - 1) : NULL;
+
+        if (last && span.start <= last->end) {
+            last->end = MAX(last->end, span.end);
+        } else {
+            g_array_index(spans, Span, used++) = span;
+        }
+    }
+    return g_array_set_size(spans, used);
+}
+
+static int compare_place(gconstpointer span, gconstpointer address)
+{
+    const Span *s = span;
+    uint64_t a = *(const uint64_t *)address;
+
+    return s->end <= a ? -1 : s->start > a;
+}
+
+static bool is_among(GArray *spans, uint64_t address)
+{
+    return g_array_binary_search(spans, &address, compare_place, NULL);
+}
+
+static const struct krr_memory *find_slab(const Comparison *c, uint64_t address)
+{
+    for (uint64_t i = 0; i < c->memory_count; i++) {
+        const struct krr_memory *memory = &c->memory[i];
+
+        if (memory->class == KRR_MEMORY_SLAB && address >= memory->address &&
+            address - memory->address < memory->length) {
+            return memory;
+        }
+    }
+    return NULL;
 }
 
 /* Kernel virtual address of an address in the kernel's image, else 0. */
@@ -73,29 +121,33 @@ static uint64_t image_address(const Comparison *c, uint64_t address)
 
 static char *describe_place(const Comparison *c, uint64_t address)
 {
-    const struct krr_memory *slab = find_memory(c, address, is_slab);
+    const struct krr_memory *slab = find_slab(c, address);
     uint64_t image;
     char name[64] = "";
 
     if (slab) {
+        g_autofree char *printable = NULL;
+
         cpu_memory_rw_debug(c->cpu, slab->name, name, sizeof(name) - 1, false);
-        return g_strdup_printf("slab %s +0x%" PRIx64, name, (uint64_t)(address - slab->address));
+        printable = g_strescape(name, NULL);
+        return g_strdup_printf("slab %s +0x%" PRIx64, printable,
+                               (uint64_t)(address - slab->address));
     }
     image = image_address(c, address);
     if (image) {
         return g_strdup_printf("kernel image, 0x%" PRIx64, image);
     }
-    return g_strdup(find_memory(c, address, is_stack) ? "kernel stack" : "other kernel memory");
+    return g_strdup(is_among(c->stacks, address) ? "kernel stack" : "other kernel memory");
 }
 
 static bool word_counts(const Comparison *c, uint64_t address, uint64_t recorded,
                         uint64_t replayed)
 {
-    if (find_memory(c, address, is_skipped)) {
+    if (is_among(c->skipped, address)) {
         return false;
     }
     return (recorded ^ replayed) & ~(uint64_t)KRR_FLAGS_MASK ||
-           !find_memory(c, address, is_stack);
+           !is_among(c->stacks, address);
 }
 
 static void compare_page(Comparison *c, uint64_t address, const uint8_t *recorded,
@@ -196,6 +248,8 @@ bool krr_replay_compare_ram(CPUState *cpu, uint64_t memory, uint64_t count)
                      "user pages and dead stack are compared too");
         c.memory_count = 0;
     }
+    c.skipped = collect(&c, is_skipped);
+    c.stacks = collect(&c, is_stack);
     for (uint32_t i = 0; i < machine->ranges_count; i++) {
         cursor.seen[i] = bitmap_new(machine->ranges[i].length / KRR_PAGE_SIZE);
     }
@@ -212,6 +266,8 @@ bool krr_replay_compare_ram(CPUState *cpu, uint64_t memory, uint64_t count)
     for (uint32_t i = 0; i < machine->ranges_count; i++) {
         g_free(cursor.seen[i]);
     }
+    g_array_unref(c.skipped);
+    g_array_unref(c.stacks);
     g_free(c.memory);
     return read && c.words_different == 0;
 }

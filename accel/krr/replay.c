@@ -204,10 +204,10 @@ const struct krr_record *krr_replay_peek(void)
     }
     if (ended_by_qemu(record)) {
         const struct krr_end *end = krr_record_payload(record);
+        g_autofree char *text = krr_end_text(end);
 
         krr_stats_record(&krr_replay->stats, record);
-        krr_replay_finish(KRR_REPLAY_END, "%s: %.*s", krr_end_reason_name(end->reason),
-                          (int)sizeof(end->text), end->text);
+        krr_replay_finish(KRR_REPLAY_END, "%s: %s", krr_end_reason_name(end->reason), text);
         return NULL;
     }
     return record;

@@ -42,6 +42,8 @@ typedef struct KrrReplayVcpu {
     uint64_t user_read;                 /* strict=on: RIP of a read from user memory that no hook
                                          * has told of yet; else 0 */
     uint64_t instructions;              /* executed until it last left cpu_exec() */
+    int64_t left;                       /* of its budget, when the execution loop last came round */
+    uint32_t rounds;                    /* of the loop since that was another number */
     uint64_t entry[KRR_ENTRY_WORDS];    /* words of the last ENTRY */
 } KrrReplayVcpu;
 

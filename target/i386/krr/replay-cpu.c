@@ -8,6 +8,9 @@
 #include "target/i386/krr/cpu-state.h"
 #include "target/i386/krr/replay-internal.h"
 
+/* Of the execution loop, without an instruction; a kernel has a handful. */
+#define ROUNDS_LIMIT 1000000
+
 uint64_t krr_replay_rip(CPUState *cpu)
 {
     return cpu_env(cpu)->eip;
@@ -40,10 +43,28 @@ static void left_kernel(CPUState *cpu)
     vcpu->place = KRR_PLACE_USER;
 }
 
+/*
+ * Does @cpu come here again and again without an instruction, as when a fault's handler cannot be
+ * fetched, which is a fault? The limit of instructions without a record does not see that.
+ */
+static bool is_stuck(CPUState *cpu)
+{
+    KrrReplayVcpu *vcpu = krr_replay_vcpu(cpu);
+    int64_t left = cpu->icount_extra + cpu->neg.icount_decr.u16.low;
+
+    if (left != vcpu->left) {
+        vcpu->left = left;
+        vcpu->rounds = 0;
+    } else if (++vcpu->rounds == ROUNDS_LIMIT) {
+        krr_replay_diverged(cpu, krr_replay_rip(cpu), "an endless row of exceptions");
+    }
+    return krr_replay_over();
+}
+
 bool krr_replay_left_kernel(CPUState *cpu)
 {
     if (likely(!krr_replay_in_user_mode(cpu))) {
-        return krr_replay_over();
+        return krr_replay_over() || is_stuck(cpu);
     }
     if (krr_replay_vcpu(cpu)->place != KRR_PLACE_USER) {
         left_kernel(cpu);

@@ -182,18 +182,31 @@ static bool same(CPUX86State *env, const char *what, uint64_t guest, uint64_t tr
     return false;
 }
 
+/*
+ * A byte of an instruction that is executed, in memory; 0: it is elsewhere, as only a damaged trace
+ * has it. It comes of a probe, which never faults, for a load may be what the caller decides on.
+ */
+static uint8_t code_byte(CPUX86State *env, uint64_t rip, uintptr_t ra)
+{
+    void *host;
+
+    probe_access_flags(env, rip, 1, MMU_DATA_LOAD, cpu_mmu_index(env_cpu(env), false), true,
+                       &host, ra);
+    return host ? *(const uint8_t *)host : 0;
+}
+
 /* RCX says how far a REP has come; elsewhere it may be a dead register. */
 bool krr_is_string_repeat(CPUX86State *env, uint64_t rip, uintptr_t ra)
 {
-    uint8_t byte = cpu_ldub_data_ra(env, rip, ra);
+    uint8_t byte = code_byte(env, rip, ra);
     bool repeat = byte == 0xf3 || byte == 0xf2;
 
     if (!repeat) {
         return false;
     }
-    byte = cpu_ldub_data_ra(env, ++rip, ra);
+    byte = code_byte(env, ++rip, ra);
     if ((byte & 0xf0) == 0x40) {        /* REX */
-        byte = cpu_ldub_data_ra(env, ++rip, ra);
+        byte = code_byte(env, ++rip, ra);
     }
     return (byte >= 0xa4 && byte <= 0xa7) || (byte >= 0xaa && byte <= 0xaf) ||
            (byte >= 0x6c && byte <= 0x6f);

@@ -149,3 +149,10 @@ bool krr_replay_suppress_fault(CPUX86State *env, uint64_t address, MMUAccessType
                             PAGE_READ | PAGE_WRITE, mmu_idx, 1);
     return true;
 }
+
+void krr_replay_walk_outside(CPUX86State *env, uint64_t address)
+{
+    krr_replay_diverged(env_cpu(env), env->eip,
+                        "a page walk that changes 0x%" PRIx64 ", where no memory is", address);
+    krr_replay_leave(env, 0);
+}

@@ -308,7 +308,7 @@ static void end_hook(CPUX86State *env, uintptr_t ra)
 
     if (record) {
         const struct krr_end *end = krr_record_payload(record);
-        g_autofree char *text = g_strndup(end->text, sizeof(end->text));
+        g_autofree char *text = krr_end_text(end);
         uint32_t reason = end->reason;
 
         krr_replay_consume(env_cpu(env));

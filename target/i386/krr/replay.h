@@ -82,4 +82,8 @@ bool krr_replay_access(CPUX86State *env, uint64_t address, MMUAccessType type,
 bool krr_replay_suppress_fault(CPUX86State *env, uint64_t address, MMUAccessType type,
                                int mmu_idx, uintptr_t ra);
 
+/* A page walk wants to change an entry at guest-physical @address, where no memory is that can be
+ * written: the replay has diverged. Does not return. */
+G_NORETURN void krr_replay_walk_outside(CPUX86State *env, uint64_t address);
+
 #endif

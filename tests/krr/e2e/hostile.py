@@ -336,6 +336,44 @@ def unhooked_read(folder, accel):
     expect('a read of user memory that no hook tells of' in strict.text(), strict.text())
 
 
+def hostile_act(folder, accel, act, after, options=()):
+    """Records a guest that does that; QEMU survives it. Returns what krr-vm said and the trace."""
+    trace = folder / f'hostile-{act.split()[0]}.krr'
+    result = vm.record(trace, ['sh', '-c', f'insmod /krr/hostile.ko act={act} && {after}'],
+                       accel, ['--root', folder / 'root', *options])
+    expect(b'hostile: ' in vm.tool('console', trace).out, f'no act {act}: {result.text()}')
+    return result, trace
+
+
+def message_at_the_end_of_memory(folder, accel):
+    """A device's interrupt message goes half behind the guest's memory: to nowhere."""
+    result, trace = hostile_act(
+        folder, accel, f'msi address={(256 << 20) - 2}',
+        '{ timeout 2 cat /dev/hwrng >/dev/null; echo went on; }',
+        ['--mem', '256', *vm.qemu_options('-device', 'virtio-rng-pci')])
+    expect(result.status == 0, f'recording: {result.text()}')
+    vm.check_replays(trace)
+
+
+def bells_in_a_row(folder, accel):
+    """Doorbells by one instruction, which KVM hands over as one: no wait for a lock in there."""
+    result, trace = hostile_act(folder, accel, 'bells', 'echo went on')
+    expect(result.status == 0, f'recording: {result.text()}')
+    vm.check_replays(trace)
+
+
+def end_in_silence(folder, accel):
+    """An END in the ring without its doorbell ends the recording nevertheless, and the text in it
+    does not get at the terminal."""
+    result, trace = hostile_act(folder, accel, 'end', 'sleep 16')
+    expect(result.status == vm.RECORDING_FAILED, f'recording: {result.text()}')
+    seconds = json_number(vm.tool('info', '--json', trace), 'duration_us') / 1e6
+    expect(9 < seconds < 15, f'the recording took {seconds} s')
+    expect('hostile: ' in result.text() and '\x1b' not in result.text(), result.text())
+    verified = vm.tool('verify', trace)
+    expect(verified.status == 0, f'the trace was not closed: {verified.text()}')
+
+
 class Monitor:
     """QMP of a recording QEMU."""
 
@@ -356,6 +394,22 @@ class Monitor:
             expect('error' not in answer, f'{command}: {answer}')
             if 'return' in answer:
                 return answer['return']
+
+
+def many_refusals(folder):
+    """A guest that reports failures at any rate is reported once a second."""
+    path = folder / 'refusals-qmp'
+    arguments = [vm.SCRIPTS / 'krr-vm', 'run', '--accel', 'tcg', '--root', folder / 'root',
+                 *vm.qemu_options('-krr', f'record={folder / "refusals.krr"},start=manual',
+                                  '-qmp', f'unix:{path},server=on,wait=off'),
+                 '--', 'insmod', '/krr/hostile.ko', 'act=refusals']
+    with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        vm.wait_until(path.exists, 60, 'the monitor')
+        times = Monitor(path).lines.read().count('the guest refuses')
+        err = process.communicate(timeout=vm.TIMEOUT)[1]
+    expect(process.returncode == 0, err.decode(errors='replace'))
+    expect(1 <= times < 20, f'it was reported {times} times')
 
 
 # Processes on all vCPUs, and a disk that is read all the time.
@@ -559,14 +613,21 @@ def main():
             report.check('vCPU that keeps the kernel', kept_kernel, folder, accel)
             report.check('what cannot be recorded', unrecorded, folder, accel)
             report.check('read without a hook', unhooked_read, folder, accel)
+            report.check('message at the end of memory', message_at_the_end_of_memory, folder, accel)
+            report.check('END without its doorbell', end_in_silence, folder, accel)
             report.check('conflicting options', refused_options, folder, good)
+            if accel == 'tcg':
+                report.skip('doorbells in a row', 'the emulator rings them one by one')
+            else:
+                report.check('doorbells in a row', bells_in_a_row, folder, accel)
             if accel == 'lab':
                 report.skip('disk full', 'the writer is the same under tcg, which is tested')
-                for name in 'stopped and continued', 'stopped in the kernel':
+                for name in 'stopped and continued', 'stopped in the kernel', 'many refusals':
                     report.skip(name, "needs QEMU's monitor, which is inside the emulated host")
             else:
                 report.check('stopped and continued', stopped_and_continued, folder)
                 report.check('stopped in the kernel', stopped_in_kernel, folder)
+                report.check('many refusals', many_refusals, folder)
                 report.check('disk full', disk_full, folder, accel, good)
             report.check('kill -9 of QEMU', killed_qemu, folder, accel)
             if accel == 'lab':
