@@ -25,7 +25,7 @@ void krr_option(const char *arg);
 /* Before options are validated: refuses conflicting ones, sets up the machine of a replay. */
 void krr_configure(struct QDict *machine_opts, int *has_defaults, int *default_vga,
                    const char **cpu_option);
-/* After machine creation and reset: record device state, or load the snapshot. */
+/* After machine creation and reset: checks what is to be recorded, or loads the snapshot. */
 void krr_machine_ready(void);
 
 /* ---- recording ---- */

@@ -19,38 +19,17 @@
  * guest records. A guest under TCG is treated alike, so that its traces are no
  * different.
  */
-#define LOCAL_APIC_ADDRESS  0xfee00000
-#define LOCAL_APIC_LENGTH   0x1000
-
-static KrrSilent silent[KRR_MACHINE_SILENT] = {
-    { LOCAL_APIC_ADDRESS, LOCAL_APIC_LENGTH, KRR_SPACE_MEMORY },
-};
-static uint32_t silent_count = 1;
-
-void krr_record_silent_add(uint64_t address, uint32_t length, uint32_t space)
-{
-    if (silent_count < KRR_MACHINE_SILENT) {
-        silent[silent_count++] = (KrrSilent) { address, length, space };
-    } else {
-        krr_record_end(KRR_END_UNSUPPORTED,
-                       "too many addresses that KVM handles by itself");
-    }
-}
+static const KrrSilent local_apic = { 0xfee00000, 0x1000, KRR_SPACE_MEMORY };
 
 void krr_record_silent_describe(KrrMachine *machine)
 {
-    machine->silent_count = silent_count;
-    memcpy(machine->silent, silent, sizeof(silent));
+    machine->silent_count = 1;
+    machine->silent[0] = local_apic;
 }
 
-static bool is_silent(uint32_t space, uint64_t address)
+static bool is_silent(bool port, uint64_t address)
 {
-    for (uint32_t i = 0; i < silent_count; i++) {
-        if (silent[i].space == space && address - silent[i].address < silent[i].length) {
-            return true;
-        }
-    }
-    return false;
+    return !port && address - local_apic.address < local_apic.length;
 }
 
 /* The recorder's own talk with QEMU is not the kernel's. */
@@ -73,7 +52,7 @@ void krr_record_io(CPUState *cpu, unsigned kind, uint64_t address, unsigned size
     struct krr_io io;
     struct krr_record record;
 
-    if (!area || is_silent(port ? KRR_SPACE_PORT : KRR_SPACE_MEMORY, address) ||
+    if (!area || is_silent(port, address) ||
         (port && is_doorbell(address))) {
         return;
     }

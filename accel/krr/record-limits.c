@@ -203,6 +203,12 @@ static bool check_accel(Error **errp)
     return true;
 }
 
+/* Devices that KVM tells of the guest's writes, past QEMU's vCPU threads and so past the trace. */
+static struct {
+    unsigned count;
+    uint64_t address;       /* of the last one */
+} notified;
+
 bool krr_record_check_machine(Error **errp)
 {
     const CpuTopology *smp = &current_machine->smp;
@@ -214,6 +220,11 @@ bool krr_record_check_machine(Error **errp)
     if (smp->cpus > KRR_MAX_VCPUS || smp->max_cpus != smp->cpus) {
         error_setg(errp, "vCPUs cannot be added while recording and there may be %d at "
                    "most; set -smp maxcpus to the number of vCPUs", KRR_MAX_VCPUS);
+        return false;
+    }
+    if (notified.count) {
+        error_setg(errp, "KVM handles the guest's writes to 0x%" PRIx64 " by itself (ioeventfd), "
+                   "which cannot be recorded: leave out ioeventfd=on", notified.address);
         return false;
     }
     qemu_foreach_nic(check_nic, &nics);
@@ -250,40 +261,38 @@ static void device_added(DeviceListener *listener, DeviceState *dev)
 
 static DeviceListener device_listener = { .realize = device_added };
 
-static void notify_add(MemoryRegionSection *section, uint32_t space)
-{
-    uint64_t address = section->offset_within_address_space;
-
-    if (qatomic_read(&krr_record_active)) {
-        krr_record_end(KRR_END_UNSUPPORTED, "a device asked KVM to handle writes to 0x%"
-                       PRIx64 " (ioeventfd)", address);
-    }
-    krr_record_silent_add(address, int128_get64(section->size), space);
-}
-
-static void memory_notify_add(MemoryListener *listener, MemoryRegionSection *section,
-                              bool match_data, uint64_t data, EventNotifier *e)
-{
-    notify_add(section, KRR_SPACE_MEMORY);
-}
-
-static void port_notify_add(MemoryListener *listener, MemoryRegionSection *section,
-                            bool match_data, uint64_t data, EventNotifier *e)
+static void notify_add(MemoryListener *listener, MemoryRegionSection *section,
+                       bool match_data, uint64_t data, EventNotifier *e)
 {
     if (krr_wait_owns(e)) {
         return;     /* a doorbell */
     }
-    notify_add(section, KRR_SPACE_PORT);
+    notified.count++;
+    notified.address = section->offset_within_address_space;
+    if (qatomic_read(&krr_record_active)) {
+        krr_record_end(KRR_END_UNSUPPORTED, "a device asked KVM to handle writes to 0x%"
+                       PRIx64 " (ioeventfd)", notified.address);
+    }
+}
+
+static void notify_del(MemoryListener *listener, MemoryRegionSection *section,
+                       bool match_data, uint64_t data, EventNotifier *e)
+{
+    if (!krr_wait_owns(e)) {
+        notified.count--;
+    }
 }
 
 static MemoryListener memory_notify_listener = {
     .name = "krr-record-memory-notify",
-    .eventfd_add = memory_notify_add,
+    .eventfd_add = notify_add,
+    .eventfd_del = notify_del,
 };
 
 static MemoryListener port_notify_listener = {
     .name = "krr-record-port-notify",
-    .eventfd_add = port_notify_add,
+    .eventfd_add = notify_add,
+    .eventfd_del = notify_del,
 };
 
 bool krr_record_watch(Error **errp)

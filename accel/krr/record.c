@@ -265,10 +265,11 @@ static void bell_refuse(uint32_t reason)
         [KRR_REFUSE_VCPUS] = "not all vCPUs are online",
         [KRR_REFUSE_MEMTYPE] = "the krr device's memory cannot be mapped write-back",
         [KRR_REFUSE_ABI] = "the recorder in its kernel has another version than QEMU's",
-        [KRR_REFUSE_CPU] = "a CPU feature that the recorder relies on is missing, or one "
-                           "that it cannot record is on",
+        [KRR_REFUSE_OFF] = "the recorder in its kernel is off; boot it with krr=on",
         [KRR_REFUSE_IN_USE] = "something is in use there that cannot be recorded",
         [KRR_REFUSE_FIRMWARE] = "its kernel calls the firmware, which cannot be recorded",
+        [KRR_REFUSE_POSSIBLE] = "its kernel is ready for too many vCPUs (nr_cpus=)",
+        [KRR_REFUSE_MEMORY] = "there is not enough memory for final-ram=on",
     };
 
     BQL_LOCK_GUARD();

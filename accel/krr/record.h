@@ -72,8 +72,7 @@ KrrInfo *krr_record_info(void);
 
 /* ---- record-io.c ---- */
 
-/* Where accesses never come to QEMU's notice; filled in while the machine is built. */
-void krr_record_silent_add(uint64_t address, uint32_t length, uint32_t space);
+/* Where accesses never come to QEMU's notice. */
 void krr_record_silent_describe(KrrMachine *machine);
 
 /* ---- record-snapshot.c; vCPUs stand still ---- */

@@ -145,9 +145,11 @@
 #define KRR_REFUSE_VCPUS	1	/* not all vCPUs are online */
 #define KRR_REFUSE_MEMTYPE	2	/* BAR2 cannot be mapped write-back */
 #define KRR_REFUSE_ABI		3	/* magic or version of BAR2 */
-#define KRR_REFUSE_CPU		4	/* CPU feature the recorder relies on is missing or unwanted */
+#define KRR_REFUSE_OFF		4	/* the recorder is switched off (krr=on) */
 #define KRR_REFUSE_IN_USE	5	/* something is in use that cannot be recorded */
 #define KRR_REFUSE_FIRMWARE	6	/* the kernel calls the firmware (EFI runtime services) */
+#define KRR_REFUSE_POSSIBLE	7	/* the kernel is ready for more than KRR_MAX_VCPUS */
+#define KRR_REFUSE_MEMORY	8	/* no memory for what final memory needs */
 
 /* State of a recording, krr_shared.state and krr_area.state. */
 #define KRR_STATE_OFF		0	/* hooks return at once */

@@ -235,7 +235,7 @@ static int check_machine(void)
 		return -ENODEV;
 	if (!static_key_enabled(&krr_present_key)) {
 		pr_err("not recording: boot with krr=on on the kernel's command line\n");
-		return refuse(KRR_REFUSE_CPU, -EPERM);
+		return refuse(KRR_REFUSE_OFF, -EPERM);
 	}
 	if (online != krr_device.shared->vcpus) {
 		pr_err("not recording: %u of %u CPUs are online\n",
@@ -278,8 +278,10 @@ static int start_locked(void)
 		return err;
 	if (krr_device.shared->flags & KRR_FLAG_FINAL_RAM) {
 		err = krr_memory_prepare();
-		if (err)
-			return err;
+		if (err) {
+			pr_err("not recording: no memory to describe memory at the end\n");
+			return refuse(KRR_REFUSE_MEMORY, err);
+		}
 	}
 	if (!krr_unsupported_shut())
 		return refuse(KRR_REFUSE_IN_USE, -EBUSY);
@@ -425,16 +427,20 @@ static int check_shared(const struct krr_shared *shared, u64 length)
 		pr_err("the device's memory is not mapped write-back\n");
 		return refuse(KRR_REFUSE_MEMTYPE, -EIO);
 	}
-	if (shared->magic != KRR_ABI_MAGIC ||
-	    shared->version != KRR_ABI_VERSION || !used_bytes(shared, length)) {
+	if (shared->magic != KRR_ABI_MAGIC || shared->version != KRR_ABI_VERSION) {
 		pr_err("QEMU has interface version %u, this kernel version %u: use a QEMU and a kernel that belong together\n",
 		       shared->version, KRR_ABI_VERSION);
+		return refuse(KRR_REFUSE_ABI, -EPROTO);
+	}
+	if (!used_bytes(shared, length)) {
+		pr_err("the device's memory has another layout than it says: %u vCPUs, a ring of %u bytes, %llu bytes in all\n",
+		       shared->vcpus, shared->ring_size, length);
 		return refuse(KRR_REFUSE_ABI, -EPROTO);
 	}
 	if (nr_cpu_ids > KRR_MAX_VCPUS) {
 		pr_err("%u CPUs are possible, at most %u can be recorded: use nr_cpus=\n",
 		       nr_cpu_ids, KRR_MAX_VCPUS);
-		return refuse(KRR_REFUSE_VCPUS, -E2BIG);
+		return refuse(KRR_REFUSE_POSSIBLE, -E2BIG);
 	}
 	return 0;
 }

@@ -12,8 +12,8 @@
  */
 uint64_t krr_feature_mask(FeatureWord w, uint64_t tcg_features);
 
-/* Before features are expanded: a recorded guest's CPU loses what the
- * hypervisor would do behind QEMU's back, a replayed one gets the trace's. */
+/* Before features are expanded: a recorded guest's CPU loses what the hypervisor would do behind
+ * QEMU's back. A replayed one has the trace's from krr_cpu_configure(). */
 void krr_cpu_pre_realize(X86CPU *cpu);
 
 #endif

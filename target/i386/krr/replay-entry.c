@@ -306,7 +306,8 @@ void krr_entry_hook(CPUX86State *env, uintptr_t ra)
                             frame_word(env, env->regs[R_EDI], KRR_RIP, ra));
         return;
     }
-    if (!same(env, "safepoint", vcpu->ordinal, record->ordinal)) {
+    if (!same(env, "safepoint", vcpu->ordinal, record->ordinal) ||
+        !same(env, "entry from site", krr_hook_site(env, ra), record->site)) {
         return;
     }
     equal = kind == KRR_KIND_ENTRY ? compare_entry(env, record, ra)

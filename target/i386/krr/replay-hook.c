@@ -36,6 +36,11 @@ static uint64_t return_address(CPUX86State *env, uintptr_t ra)
     return cpu_ldq_data_ra(env, env->regs[R_ESP], ra);
 }
 
+uint32_t krr_hook_site(CPUX86State *env, uintptr_t ra)
+{
+    return return_address(env, ra);
+}
+
 /* RET of the hook's thunk. */
 static void leave_thunk(CPUX86State *env, uintptr_t ra)
 {
@@ -48,7 +53,7 @@ static void leave_thunk(CPUX86State *env, uintptr_t ra)
 static const struct krr_record *expect(CPUX86State *env, unsigned kind, uintptr_t ra)
 {
     const struct krr_record *record = krr_replay_peek();
-    uint32_t site = return_address(env, ra);
+    uint32_t site = krr_hook_site(env, ra);
 
     if (!record) {
         return NULL;

@@ -7,9 +7,6 @@
 #include "accel/krr/krr-hooks.h"
 #include "accel/krr/replay.h"
 
-/* Arithmetic flags: the part of KRR_FLAGS_MASK that QEMU keeps in CC_SRC. */
-#define KRR_ARITHMETIC_FLAGS (CC_C | CC_P | CC_A | CC_Z | CC_S | CC_O)
-
 static inline KrrReplayVcpu *krr_env_vcpu(CPUX86State *env)
 {
     return krr_replay_vcpu(env_cpu(env));
@@ -29,6 +26,9 @@ G_NORETURN void krr_replay_leave(CPUX86State *env, uintptr_t ra);
 /* The next record if it is @env's own; NULL if it belongs to another vCPU or
  * the session is over. */
 const struct krr_record *krr_replay_peek_own(CPUX86State *env);
+
+/* Where the hook that @env is in was called from, as records name it. */
+uint32_t krr_hook_site(CPUX86State *env, uintptr_t ra);
 
 /* Sets all of RFLAGS, outside or inside the execution loop. */
 void krr_load_rflags(CPUX86State *env, uint64_t rflags);
