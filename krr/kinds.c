@@ -267,19 +267,25 @@ static void add_text(GString *s, const char *text, size_t length)
     g_string_append_c(s, '"');
 }
 
-static void add_entry(GString *s, const struct krr_entry *entry)
+const char *krr_entry_word_name(unsigned word)
 {
-    static const char *const words[KRR_ENTRY_WORDS] = {
+    static const char *const names[KRR_ENTRY_WORDS] = {
         "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx",
         "rsi", "rdi", "orig_rax", "rip", "cs", "rflags", "rsp", "ss", "error", "cr2", "dr6",
     };
+
+    return word < KRR_ENTRY_WORDS ? names[word] : "?";
+}
+
+static void add_entry(GString *s, const struct krr_entry *entry)
+{
     const uint64_t *word = (const uint64_t *)entry->words;
 
     add_vector(s, entry->vector);
     add_previous(s, entry->previous);
     for (unsigned i = 0; i < KRR_ENTRY_WORDS; i++) {
         if (entry->changed >> i & 1) {
-            g_string_append_printf(s, " %s=0x%" PRIx64, words[i], *word++);
+            g_string_append_printf(s, " %s=0x%" PRIx64, krr_entry_word_name(i), *word++);
         }
     }
 }

@@ -31,6 +31,8 @@ const char *krr_kind_name(unsigned kind);
 const char *krr_end_reason_name(uint32_t reason);
 /* The guest's text in @end, or "": what is not printable as \x1b. The caller frees it. */
 char *krr_end_text(const struct krr_end *end);
+/* "r15", "error": enum krr_reg. Never NULL. */
+const char *krr_entry_word_name(unsigned word);
 /* "page-fault", "syscall", or the number. Never NULL. */
 const char *krr_vector_name(uint32_t vector);
 

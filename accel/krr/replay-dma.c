@@ -3,6 +3,7 @@
 #include "qemu/osdep.h"
 #include "exec/address-spaces.h"
 #include "exec/memory.h"
+#include "target/i386/krr/cpu-state.h"
 #include "accel/krr/replay.h"
 
 static bool is_dma(const struct krr_record *record, uint32_t vcpu)
@@ -32,7 +33,7 @@ static void apply(CPUState *cpu, const struct krr_record *record)
     GError *err = NULL;
 
     if (!write_memory(krr_record_payload(record), &err)) {
-        krr_replay_diverged(cpu, krr_replay_rip(cpu), "%s", err->message);
+        krr_replay_diverged(cpu, krr_cpu_rip(cpu), "%s", err->message);
         g_error_free(err);
         return;
     }

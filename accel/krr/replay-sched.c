@@ -22,6 +22,7 @@
 #include "tcg/startup.h"
 #include "accel/tcg/tcg-accel-ops.h"
 #include "accel/tcg/tcg-accel-ops-rr.h"
+#include "target/i386/krr/cpu-state.h"
 #include "accel/krr/krr-hooks.h"
 #include "accel/krr/replay.h"
 
@@ -79,7 +80,7 @@ static void check_progress(CPUState *cpu, int64_t executed)
     }
     krr_replay->progress_instructions += executed;
     if (krr_replay->progress_instructions > STALL_LIMIT) {
-        krr_replay_diverged(cpu, krr_replay_rip(cpu),
+        krr_replay_diverged(cpu, krr_cpu_rip(cpu),
                             "executed %" PRIu64 " instructions without coming to it",
                             krr_replay->progress_instructions);
     }
@@ -133,7 +134,7 @@ static KrrNext schedule_guarded(CPUState *cpu)
     if (sigsetjmp(cpu->jmp_env, 0) == 0) {
         return krr_replay_schedule(cpu);
     }
-    krr_replay_diverged(cpu, krr_replay_rip(cpu), "a fault in the delivery of an entry");
+    krr_replay_diverged(cpu, krr_cpu_rip(cpu), "a fault in the delivery of an entry");
     return KRR_NEXT_SWITCH;
 }
 

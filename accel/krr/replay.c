@@ -16,6 +16,7 @@
 #include "system/cpu-timers.h"
 #include "system/runstate.h"
 #include "system/system.h"
+#include "target/i386/krr/cpu-state.h"
 #include "accel/krr/krr-hooks.h"
 #include "accel/krr/replay.h"
 
@@ -291,7 +292,7 @@ bool krr_replay_check_previous(CPUState *cpu, uint64_t previous)
     if (previous == krr_replay->previous) {
         return true;
     }
-    krr_replay_diverged(cpu, krr_replay_rip(cpu), "lock last released by vCPU %u at safepoint %"
+    krr_replay_diverged(cpu, krr_cpu_rip(cpu), "lock last released by vCPU %u at safepoint %"
                         PRIu64 ", trace: by vCPU %u at safepoint %" PRIu64,
                         KRR_PREVIOUS_VCPU(krr_replay->previous),
                         (uint64_t)KRR_PREVIOUS_ORDINAL(krr_replay->previous),

@@ -131,6 +131,21 @@ struct KrrInfo *krr_replay_info(void);
 /* Was the lock last released as @previous (KRR_PREVIOUS) says? Else the replay has diverged. */
 bool krr_replay_check_previous(CPUState *cpu, uint64_t previous);
 
+/* ---- replay-io.c ---- */
+
+typedef struct KrrReplayAccess {
+    unsigned kind;          /* KRR_KIND_PORT_READ and so on */
+    unsigned size;          /* bytes */
+    uint64_t address;       /* or port */
+    uint64_t value;         /* of a write */
+} KrrReplayAccess;
+
+/*
+ * @cpu accesses a device in the instruction at @ra: consumes the record of that, and of what the
+ * device wrote to memory. Returns the value of a read; does not return if the trace has something else.
+ */
+uint64_t krr_replay_access_device(CPUState *cpu, const KrrReplayAccess *access, uintptr_t ra);
+
 /* ---- replay-dma.c ---- */
 
 /* Applies what devices wrote on behalf of @cpu's present access, which is the next thing in the
@@ -169,7 +184,6 @@ void krr_replay_accessed(CPUState *cpu);
 bool krr_replay_in_user_mode(CPUState *cpu);
 /* Loads registers of the snapshot; exits with a message on errors. */
 void krr_replay_load_cpu(CPUState *cpu, const KrrCpuState *state);
-uint64_t krr_replay_rip(CPUState *cpu);
 
 /* ---- hw/krr/replay-machine.c ---- */
 

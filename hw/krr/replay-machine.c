@@ -61,41 +61,6 @@ static CPUState *executing_vcpu(void)
     return current_cpu && current_cpu->running ? current_cpu : NULL;
 }
 
-/* Ends the session from inside an access; does not return. */
-static G_NORETURN void leave(CPUState *cpu)
-{
-    cpu->exception_index = EXCP_KRR;
-    cpu_loop_exit(cpu);
-}
-
-static const struct krr_record *next_access(CPUState *cpu, unsigned kind, uint64_t address,
-                                            unsigned size, uint64_t value)
-{
-    bool write = kind == KRR_KIND_MMIO_WRITE;
-    const struct krr_record *record;
-    const struct krr_io *io;
-
-    krr_replay_access_dma(cpu);
-    record = krr_replay_peek();
-    io = record ? krr_record_payload(record) : NULL;
-    if (record && record->kind == kind && record->vcpu == cpu->cpu_index &&
-        record->ordinal == krr_replay_vcpu(cpu)->ordinal && record->site == size &&
-        io->address == address && (!write || io->value == value)) {
-        return record;
-    }
-    cpu_restore_state(cpu, cpu->mem_io_pc);
-    if (write) {
-        krr_replay_diverged(cpu, krr_replay_rip(cpu),
-                            "%s of %u bytes, 0x%" PRIx64 " to address 0x%" PRIx64,
-                            krr_kind_name(kind), size, value, address);
-    } else {
-        krr_replay_diverged(cpu, krr_replay_rip(cpu),
-                            "%s of %u bytes from address 0x%" PRIx64,
-                            krr_kind_name(kind), size, address);
-    }
-    leave(cpu);
-}
-
 /* Reads that no exit announced are announced by a hook of the guest, which
  * consumes the record. */
 static uint64_t silent_read(CPUState *cpu, uint64_t address, unsigned size)
@@ -107,35 +72,32 @@ static uint64_t silent_read(CPUState *cpu, uint64_t address, unsigned size)
         return value->value;
     }
     cpu_restore_state(cpu, cpu->mem_io_pc);
-    krr_replay_diverged(cpu, krr_replay_rip(cpu),
+    krr_replay_diverged(cpu, krr_cpu_rip(cpu),
                         "a read of %u bytes from the local APIC at 0x%" PRIx64, size, address);
-    leave(cpu);
+    cpu->exception_index = EXCP_KRR;
+    cpu_loop_exit(cpu);
 }
 
-/* The record of an access is consumed. */
-static void accessed(CPUState *cpu)
+/* Carries out what the trace has for an access of @cpu; the value of a read. */
+static uint64_t access_device(CPUState *cpu, unsigned kind, uint64_t address, unsigned size,
+                              uint64_t value)
 {
-    krr_replay_access_dma(cpu);
+    KrrReplayAccess access = { kind, size, address, value };
+
+    value = krr_replay_access_device(cpu, &access, cpu->mem_io_pc);
     krr_replay_accessed(cpu);
+    return value;
 }
 
 static uint64_t catch_all_read(void *opaque, hwaddr address, unsigned size)
 {
     CPUState *cpu = executing_vcpu();
-    const struct krr_io *io;
-    uint64_t value;
 
     if (!cpu) {
         return UINT64_MAX;
     }
-    if (is_silent(address)) {
-        return silent_read(cpu, address, size);
-    }
-    io = krr_record_payload(next_access(cpu, KRR_KIND_MMIO_READ, address, size, 0));
-    value = io->value;
-    krr_replay_consume(cpu);
-    accessed(cpu);
-    return value;
+    return is_silent(address) ? silent_read(cpu, address, size)
+                              : access_device(cpu, KRR_KIND_MMIO_READ, address, size, 0);
 }
 
 static void catch_all_write(void *opaque, hwaddr address, uint64_t value, unsigned size)
@@ -143,9 +105,7 @@ static void catch_all_write(void *opaque, hwaddr address, uint64_t value, unsign
     CPUState *cpu = executing_vcpu();
 
     if (cpu && !is_silent(address)) {
-        next_access(cpu, KRR_KIND_MMIO_WRITE, address, size, value);
-        krr_replay_consume(cpu);
-        accessed(cpu);
+        access_device(cpu, KRR_KIND_MMIO_WRITE, address, size, value);
     }
 }
 

@@ -11,11 +11,6 @@
 /* Of the execution loop, without an instruction; a kernel has a handful. */
 #define ROUNDS_LIMIT 1000000
 
-uint64_t krr_replay_rip(CPUState *cpu)
-{
-    return cpu_env(cpu)->eip;
-}
-
 bool krr_replay_in_user_mode(CPUState *cpu)
 {
     return (cpu_env(cpu)->hflags & HF_CPL_MASK) == 3;
@@ -36,7 +31,7 @@ static void left_kernel(CPUState *cpu)
     KrrReplayVcpu *vcpu = krr_replay_vcpu(cpu);
 
     if (vcpu->place != KRR_PLACE_LEAVING) {
-        krr_replay_diverged(cpu, krr_replay_rip(cpu),
+        krr_replay_diverged(cpu, krr_cpu_rip(cpu),
                             "user mode reached without releasing the lock");
         return;
     }
@@ -56,7 +51,7 @@ static bool is_stuck(CPUState *cpu)
         vcpu->left = left;
         vcpu->rounds = 0;
     } else if (++vcpu->rounds == ROUNDS_LIMIT) {
-        krr_replay_diverged(cpu, krr_replay_rip(cpu), "an endless row of exceptions");
+        krr_replay_diverged(cpu, krr_cpu_rip(cpu), "an endless row of exceptions");
     }
     return krr_replay_over();
 }
@@ -81,7 +76,7 @@ void krr_replay_halted(CPUState *cpu)
     KrrReplayVcpu *vcpu = krr_replay_vcpu(cpu);
 
     if (vcpu->place != KRR_PLACE_LEAVING) {
-        krr_replay_diverged(cpu, krr_replay_rip(cpu), "a halt without releasing the lock");
+        krr_replay_diverged(cpu, krr_cpu_rip(cpu), "a halt without releasing the lock");
         return;
     }
     vcpu->place = KRR_PLACE_HALTED;
@@ -168,7 +163,7 @@ KrrNext krr_replay_schedule(CPUState *cpu)
             return KRR_NEXT_SWITCH;
         }
         if (!get_going(cpu_env(cpu), record)) {
-            krr_replay_diverged(cpu, krr_replay_rip(cpu), "vCPU %d, which %s", cpu->cpu_index,
+            krr_replay_diverged(cpu, krr_cpu_rip(cpu), "vCPU %d, which %s", cpu->cpu_index,
                                 where(vcpu->place));
         }
         if (krr_replay_over()) {

@@ -19,12 +19,6 @@ static const struct { enum krr_reg word; int reg; } general[] = {
     { KRR_RDX, R_EDX }, { KRR_RSI, R_ESI }, { KRR_RDI, R_EDI }, { KRR_RSP, R_ESP },
 };
 
-static const char *const word_names[KRR_ENTRY_WORDS] = {
-    "R15", "R14", "R13", "R12", "RBP", "RBX", "R11", "R10", "R9", "R8",
-    "RAX", "RCX", "RDX", "RSI", "RDI", "ORIG_RAX", "RIP", "CS", "RFLAGS",
-    "RSP", "SS", "error code", "CR2", "DR6",
-};
-
 void krr_load_rflags(CPUX86State *env, uint64_t rflags)
 {
     cpu_load_eflags(env, rflags, TF_MASK | IF_MASK | IOPL_MASK | NT_MASK | RF_MASK |
@@ -152,7 +146,7 @@ static bool compare_entry_frame(CPUX86State *env, uint64_t frame, const uint64_t
         if ((guest ^ words[word]) & ~mask) {
             krr_replay_diverged(env_cpu(env), env->eip,
                                 "entry with %s = 0x%" PRIx64 ", trace: 0x%" PRIx64,
-                                word_names[word], guest, words[word]);
+                                krr_entry_word_name(word), guest, words[word]);
             return false;
         }
         if (guest != words[word]) {

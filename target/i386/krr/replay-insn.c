@@ -112,37 +112,12 @@ bool krr_replay_fpu_user(CPUX86State *env, uint64_t address, uintptr_t ra)
 
 /* ---- ports ---- */
 
-/* Consumes the record of one access; @write_value is compared for writes. */
 static uint64_t port_access(CPUX86State *env, unsigned kind, uint32_t port, unsigned size,
-                            uint64_t write_value, uintptr_t ra)
+                            uint64_t value, uintptr_t ra)
 {
-    const struct krr_record *record;
-    const struct krr_io *io;
-    uint64_t value;
+    KrrReplayAccess access = { kind, size, port, value };
 
-    krr_replay_access_dma(env_cpu(env));
-    record = krr_replay_peek_own(env);
-    io = record ? krr_record_payload(record) : NULL;
-    if (krr_replay_over()) {
-        krr_replay_leave(env, ra);
-    }
-    if (!record || record->kind != kind || record->site != size || io->address != port ||
-        record->ordinal != krr_env_vcpu(env)->ordinal ||
-        (kind == KRR_KIND_PORT_WRITE && io->value != write_value)) {
-        cpu_restore_state(env_cpu(env), ra);
-        if (kind == KRR_KIND_PORT_WRITE) {
-            krr_replay_diverged(env_cpu(env), env->eip,
-                                "%s of %u bytes, 0x%" PRIx64 " to port 0x%x",
-                                krr_kind_name(kind), size, write_value, port);
-        } else {
-            krr_replay_diverged(env_cpu(env), env->eip, "%s of %u bytes from port 0x%x",
-                                krr_kind_name(kind), size, port);
-        }
-        krr_replay_leave(env, 0);
-    }
-    value = io->value;
-    krr_replay_consume(env_cpu(env));
-    krr_replay_access_dma(env_cpu(env));
+    value = krr_replay_access_device(env_cpu(env), &access, ra);
     krr_arm_fault(env);
     return value;
 }
