@@ -290,14 +290,16 @@ static void add_entry(GString *s, const struct krr_entry *entry)
     }
 }
 
-static void add_trap(GString *s, const struct krr_trap *trap, bool wake)
+static void add_trap(GString *s, const struct krr_trap *trap, unsigned kind)
 {
     add_vector(s, trap->vector);
     g_string_append_printf(s, " error 0x%" PRIx32 " rip 0x%" PRIx64 " rsp 0x%" PRIx64 " rcx 0x%"
                            PRIx64 " cr2 0x%" PRIx64 " digest %016" PRIx64, trap->error_code,
                            (uint64_t)trap->rip, (uint64_t)trap->rsp, (uint64_t)trap->rcx,
                            (uint64_t)trap->cr2, (uint64_t)trap->digest);
-    if (wake) {
+    if (kind == KRR_KIND_EXCEPTION) {
+        g_string_append_printf(s, " flags 0x%" PRIx64, (uint64_t)trap->flags);
+    } else if (kind == KRR_KIND_WAKE) {
         add_previous(s, trap->previous);
     }
 }
@@ -333,7 +335,7 @@ static void add_payload(GString *s, const struct krr_record *record, KrrPayload 
         add_entry(s, p);
         break;
     case KRR_PAYLOAD_TRAP:
-        add_trap(s, p, record->kind == KRR_KIND_WAKE);
+        add_trap(s, p, record->kind);
         break;
     case KRR_PAYLOAD_RESUME:
         add_previous(s, ((const struct krr_resume *)p)->previous);

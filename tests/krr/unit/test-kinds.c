@@ -31,6 +31,8 @@ static void unknown_numbers_have_names_too(void **state)
     assert_string_equal(krr_vector_name(KRR_VECTOR_SYSCALL), "syscall");
     assert_string_equal(krr_vector_name(14), "page-fault");
     assert_string_equal(krr_vector_name(236), "236");
+    assert_string_equal(krr_entry_word_name(KRR_DR6), "dr6");
+    assert_string_equal(krr_entry_word_name(KRR_ENTRY_WORDS), "?");
 }
 
 static void every_end_reason_has_a_name(void **state)
@@ -259,6 +261,20 @@ static void entry_description_lists_changed_words(void **state)
     g_free(text);
 }
 
+static void exception_description_has_the_flags(void **state)
+{
+    AnyRecord any;
+    struct krr_trap *trap = (void *)(any.bytes + sizeof(any.record));
+    char *text;
+
+    (void)state;
+    make_record(&any, KRR_KIND_EXCEPTION, 14);
+    trap->flags = 0x44;
+    text = krr_record_describe(&any.record);
+    assert_true(g_str_has_suffix(text, " flags 0x44"));
+    g_free(text);
+}
+
 static void description_of_text_is_safe_for_a_terminal(void **state)
 {
     AnyRecord any;
@@ -272,6 +288,10 @@ static void description_of_text_is_safe_for_a_terminal(void **state)
     text = krr_record_describe(&any.record);
     assert_null(strchr(text, 0x1b));
     assert_non_null(strstr(text, "\\x1b"));
+    g_free(text);
+    memcpy(end->text, "bad\x1b", 5);
+    text = krr_end_text(end);
+    assert_string_equal(text, "bad\\x1b");
     g_free(text);
 }
 
@@ -425,6 +445,7 @@ int main(void)
         cmocka_unit_test(description_names_kind_place_and_contents),
         cmocka_unit_test(dma_description_names_the_slice_before),
         cmocka_unit_test(entry_description_lists_changed_words),
+        cmocka_unit_test(exception_description_has_the_flags),
         cmocka_unit_test(description_of_text_is_safe_for_a_terminal),
         cmocka_unit_test(console_bytes_are_what_goes_to_the_uart),
         cmocka_unit_test(statistics_count_by_kind_and_vector),
