@@ -355,13 +355,6 @@ def message_at_the_end_of_memory(folder, accel):
     vm.check_replays(trace)
 
 
-def bells_in_a_row(folder, accel):
-    """Doorbells by one instruction, which KVM hands over as one: no wait for a lock in there."""
-    result, trace = hostile_act(folder, accel, 'bells', 'echo went on')
-    expect(result.status == 0, f'recording: {result.text()}')
-    vm.check_replays(trace)
-
-
 def end_in_silence(folder, accel):
     """An END in the ring without its doorbell ends the recording nevertheless, and the text in it
     does not get at the terminal."""
@@ -616,10 +609,6 @@ def main():
             report.check('message at the end of memory', message_at_the_end_of_memory, folder, accel)
             report.check('END without its doorbell', end_in_silence, folder, accel)
             report.check('conflicting options', refused_options, folder, good)
-            if accel == 'tcg':
-                report.skip('doorbells in a row', 'the emulator rings them one by one')
-            else:
-                report.check('doorbells in a row', bells_in_a_row, folder, accel)
             if accel == 'lab':
                 report.skip('disk full', 'the writer is the same under tcg, which is tested')
                 for name in 'stopped and continued', 'stopped in the kernel', 'many refusals':

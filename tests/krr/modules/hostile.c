@@ -3,7 +3,6 @@
  * A guest that means harm to the QEMU that records it: insmod hostile.ko act=NAME does one thing,
  * once, and the guest goes on.
  */
-#include <linux/delay.h>
 #include <linux/io.h>
 #include <linux/krr.h>
 #include <linux/module.h>
@@ -11,7 +10,7 @@
 
 static char *act = "";
 module_param(act, charp, 0);
-MODULE_PARM_DESC(act, "msi, bells, refusals, end");
+MODULE_PARM_DESC(act, "msi, refusals, end");
 
 static unsigned long address;
 module_param(address, ulong, 0);
@@ -40,16 +39,6 @@ static int aim_messages(void)
 		writel(address >> 32, entry + PCI_MSIX_ENTRY_UPPER_ADDR / 4);
 	}
 	pr_emerg("hostile: messages go to 0x%lx\n", address);
-	return 0;
-}
-
-/* Several doorbells by one instruction. */
-static int ring_in_a_row(unsigned long port)
-{
-	static const u32 bells[] = { KRR_BELL_DOZE, KRR_BELL_DOZE, KRR_BELL_WAIT };
-
-	outsl(port, bells, ARRAY_SIZE(bells));
-	pr_emerg("hostile: rang\n");
 	return 0;
 }
 
@@ -101,8 +90,6 @@ static int __init hostile_init(void)
 		return -ENODEV;
 	if (!strcmp(act, "msi"))
 		return aim_messages();
-	if (!strcmp(act, "bells"))
-		return ring_in_a_row(pci_resource_start(krr, KRR_BAR_PIO) + KRR_PIO_DOORBELL);
 	if (!strcmp(act, "refusals"))
 		return refuse_often(pci_resource_start(krr, KRR_BAR_PIO) + KRR_PIO_DOORBELL);
 	if (!strcmp(act, "end"))
