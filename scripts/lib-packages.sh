@@ -35,6 +35,7 @@ tool:fakeroot           fakeroot            the guest's disk image
 tool:mke2fs             e2fsprogs           the guest's disk image, tests
 tool:shellcheck         shellcheck          tests
 tool:cppcheck           cppcheck            tests
+tool:clang-tidy         clang-tidy          tests
 tool:mandoc             mandoc              tests
 tool:spin               spin                tests
 tool:openssl            openssl             the guest kernel

@@ -49,11 +49,10 @@ void krr_inject_wake(CPUX86State *env, const struct krr_record *record);
 void krr_entry_hook(CPUX86State *env, uintptr_t ra);
 void krr_entry_hook_again(CPUX86State *env);
 
-/* @env handed the lock over at a safepoint and gets it back. */
-void krr_safepoint_resume(CPUX86State *env, const struct krr_record *record);
-
 /* True if the instruction at kernel address @rip is a REP of a string instruction. */
 bool krr_is_string_repeat(CPUX86State *env, uint64_t rip, uintptr_t ra);
+
+/* ---- replay-fault.c ---- */
 
 /* Before anything else of @env: the recorded CPU is about to fault on an address that
  * this one may have in its TLB. */
@@ -65,5 +64,10 @@ uint64_t krr_rip_of(CPUX86State *env, uintptr_t ra);
 /* @env has come to a @hook. False, and the replay has diverged, if it has read user memory (strict=on)
  * and that is not the hook that says what it read. */
 bool krr_user_read_is_told(CPUX86State *env, unsigned hook);
+
+/* ---- replay-hook.c ---- */
+
+/* @env handed the lock over at a safepoint and gets it back. */
+void krr_safepoint_resume(CPUX86State *env, const struct krr_record *record);
 
 #endif
