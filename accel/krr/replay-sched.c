@@ -91,9 +91,8 @@ static void spend_last_budget(uint64_t executed)
 {
     if (executed < krr_replay->last_budget) {
         krr_replay->last_budget -= executed;
-    } else if (!krr_replay_over()) {
-        krr_replay_finish(KRR_REPLAY_END, "the trace was cut off and the guest runs on "
-                          "without anything to replay");
+    } else {
+        krr_replay_end_cut_off();
     }
 }
 

@@ -177,6 +177,14 @@ void krr_replay_finish(KrrReplayState state, const char *format, ...)
     qatomic_store_release(&krr_replay->state, state);
 }
 
+void krr_replay_end_cut_off(void)
+{
+    if (!krr_replay_over()) {
+        krr_replay_finish(KRR_REPLAY_END, "the trace was cut off and the guest runs on "
+                          "without anything to replay");
+    }
+}
+
 /* END written by QEMU: no hook of the guest belongs to it. */
 static bool ended_by_qemu(const struct krr_record *record)
 {

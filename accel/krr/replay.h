@@ -110,6 +110,10 @@ bool krr_replay_end_is_ahead(CPUState *cpu);
 /* Ends the session in @state, saying how. */
 void krr_replay_finish(KrrReplayState state, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
+/* The guest runs on behind the last record of a trace that was cut off, which does not say where it
+ * stopped: ends the session. */
+void krr_replay_end_cut_off(void);
+
 /*
  * Divergence: says where @cpu is (@rip) and what both sides say, and ends the
  * session. Returns; the caller goes back to the scheduler.

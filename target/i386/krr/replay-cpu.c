@@ -51,7 +51,11 @@ static bool is_stuck(CPUState *cpu)
         vcpu->left = left;
         vcpu->rounds = 0;
     } else if (++vcpu->rounds == ROUNDS_LIMIT) {
-        krr_replay_diverged(cpu, krr_cpu_rip(cpu), "an endless row of exceptions");
+        if (krr_replay->last_budget) {
+            krr_replay_end_cut_off();
+        } else {
+            krr_replay_diverged(cpu, krr_cpu_rip(cpu), "an endless row of exceptions");
+        }
     }
     return krr_replay_over();
 }

@@ -156,3 +156,13 @@ void krr_replay_walk_outside(CPUX86State *env, uint64_t address)
                         "a page walk that changes 0x%" PRIx64 ", where no memory is", address);
     krr_replay_leave(env, 0);
 }
+
+void krr_replay_triple_fault(CPUX86State *env, uintptr_t ra)
+{
+    cpu_restore_state(env_cpu(env), ra);
+    /* Behind the last record it is what ended the recording. */
+    if (!krr_replay->last_budget || krr_replay_peek()) {
+        krr_replay_diverged(env_cpu(env), env->eip, "a triple fault");
+    }
+    krr_replay_leave(env, 0);
+}

@@ -86,4 +86,7 @@ bool krr_replay_suppress_fault(CPUX86State *env, uint64_t address, MMUAccessType
  * written: the replay has diverged. Does not return. */
 G_NORETURN void krr_replay_walk_outside(CPUX86State *env, uint64_t address);
 
+/* The same for a triple fault, which would reset the machine. */
+G_NORETURN void krr_replay_triple_fault(CPUX86State *env, uintptr_t ra);
+
 #endif

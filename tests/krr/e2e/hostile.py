@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What must not go wrong badly: damaged traces, full disks, sudden deaths, wrong options.
+"""What must not go wrong badly: bad traces, full disks, sudden deaths, wrong options.
 
 Each must give a clear error; none may crash or hang anything, or lose what was on disk.
 """
@@ -206,6 +206,32 @@ def foreign_files(report, folder, trace):
     report.check('version from the future', refused, bytes(header), 'version')
 
 
+# ---- forged traces ----
+
+# Of forge.c: exit status of the replay, and what it says.
+FORGED = {
+    'self-fault': (vm.DIVERGED, 'guest has a halt without releasing the lock'),
+    'endless-faults': (vm.DIVERGED, 'guest has an endless row of exceptions'),
+    'endless-faults-last': (0, 'the guest runs on without anything to replay'),
+    'no-task': (vm.DIVERGED, 'guest has a fault in the delivery of an entry'),
+    'rom-tables': (vm.DIVERGED, 'guest has a page walk that changes 0x4038, where no memory is'),
+    'triple-fault': (vm.DIVERGED, 'guest has a triple fault'),
+    'many-areas': (vm.DIVERGED, 'memory at the end differs'),
+}
+
+
+def forged_trace(folder, good, kind):
+    """The replay of a trace that no recorder has written ends, soon and in order."""
+    trace = folder / 'forged.krr'
+    status, text = FORGED[kind]
+    forged = vm.run([vm.PROGRAMS / 'forge', kind, good, trace])
+    expect(forged.status == 0, f'forge: {forged.text()}')
+    # QEMU itself, of which nothing is left after a timeout.
+    result = vm.qemu('-accel', 'tcg', '-krr', f'replay={trace},exit=on', timeout=60)
+    expect(result.status == status and text in result.err.decode(errors='replace'),
+           f'expected status {status} and "{text}", got {result.text()}')
+
+
 # ---- recordings that cannot succeed ----
 
 def recording_fails(accel, pattern, options=(), command=('true',), *, trace):
@@ -365,6 +391,13 @@ def end_in_silence(folder, accel):
     expect('hostile: ' in result.text() and '\x1b' not in result.text(), result.text())
     verified = vm.tool('verify', trace)
     expect(verified.status == 0, f'the trace was not closed: {verified.text()}')
+
+
+def triple_fault(folder, accel):
+    """A guest that ends by a triple fault: so does its replay, and that is no divergence."""
+    result, trace = hostile_act(folder, accel, 'reset', 'true')
+    expect(result.status == vm.RECORDING_FAILED, f'recording: {result.text()}')
+    vm.check_replays(trace)
 
 
 class Monitor:
@@ -582,7 +615,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--accel', choices=['best', 'kvm', 'lab', 'tcg'], default='tcg')
     parser.add_argument('--only', choices=['files', 'recordings'],
-                        help='damaged files, or recordings that go wrong')
+                        help='damaged and forged files, or recordings that go wrong')
     parser.add_argument('--seed', type=int, default=1, help='of random places (default 1)')
     arguments = parser.parse_args()
     accel = vm.best_accel() if arguments.accel == 'best' else arguments.accel
@@ -596,6 +629,8 @@ def main():
         vm.leave_coverage(good)
         if arguments.only != 'recordings':
             foreign_files(report, folder, good)
+            for kind in FORGED:
+                report.check(f'forged trace: {kind}', forged_trace, folder, good, kind)
             damaged_files(report, folder, good, arguments.seed)
         if arguments.only != 'files':
             report.check('guest without the recorder', without_recorder, folder, accel)
@@ -608,6 +643,7 @@ def main():
             report.check('read without a hook', unhooked_read, folder, accel)
             report.check('message at the end of memory', message_at_the_end_of_memory, folder, accel)
             report.check('END without its doorbell', end_in_silence, folder, accel)
+            report.check('triple fault', triple_fault, folder, accel)
             report.check('conflicting options', refused_options, folder, good)
             if accel == 'lab':
                 report.skip('disk full', 'the writer is the same under tcg, which is tested')

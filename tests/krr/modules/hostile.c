@@ -7,10 +7,11 @@
 #include <linux/krr.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <asm/desc.h>
 
 static char *act = "";
 module_param(act, charp, 0);
-MODULE_PARM_DESC(act, "msi, refusals, end");
+MODULE_PARM_DESC(act, "msi, refusals, end, reset");
 
 static unsigned long address;
 module_param(address, ulong, 0);
@@ -82,6 +83,18 @@ static int end_in_silence(phys_addr_t bar)
 	return 0;
 }
 
+/* A triple fault: no exception can be delivered. */
+static int reset(void)
+{
+	static const struct desc_ptr none;
+
+	pr_emerg("hostile: no exceptions any more\n");
+	local_irq_disable();
+	load_idt(&none);
+	asm volatile("ud2");
+	return 0;
+}
+
 static int __init hostile_init(void)
 {
 	struct pci_dev *krr = pci_get_device(KRR_PCI_VENDOR_ID, KRR_PCI_DEVICE_ID, NULL);
@@ -94,6 +107,8 @@ static int __init hostile_init(void)
 		return refuse_often(pci_resource_start(krr, KRR_BAR_PIO) + KRR_PIO_DOORBELL);
 	if (!strcmp(act, "end"))
 		return end_in_silence(pci_resource_start(krr, KRR_BAR_SHARED));
+	if (!strcmp(act, "reset"))
+		return reset();
 	return -EINVAL;
 }
 module_init(hostile_init);
