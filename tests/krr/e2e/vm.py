@@ -78,6 +78,20 @@ class Result:
         return '\n'.join([what] + ['    ' + line for line in tail])
 
 
+def end(process):
+    """Ends a program that takes too long."""
+    out, err = b'', b''
+    for stop in process.terminate, process.kill:
+        stop()
+        try:
+            out, err = process.communicate(timeout=15)
+            break
+        except subprocess.TimeoutExpired as late:
+            # What it has started may hold the pipes for ever.
+            out, err = late.output or b'', late.stderr or b''
+    return Result(None, out, err)
+
+
 def run(arguments, timeout=TIMEOUT, env=None):
     """Runs a program to its end; kills it after the timeout (seconds)."""
     process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
@@ -87,13 +101,7 @@ def run(arguments, timeout=TIMEOUT, env=None):
         out, err = process.communicate(timeout=timeout)
         return Result(process.returncode, out, err)
     except subprocess.TimeoutExpired:
-        process.terminate()
-        try:
-            out, err = process.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, err = process.communicate()
-        return Result(None, out, err)
+        return end(process)
 
 
 def guest_arguments(action, command, accel, options):
