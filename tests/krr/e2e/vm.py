@@ -46,6 +46,11 @@ DIVERGED = 2
 # busy with other things, more may be wanted.
 TIMEOUT = int(os.environ.get('KRR_TEST_TIMEOUT', '400'))
 
+# What a kernel says when it finds itself held up, and when it finds itself broken. On a quiet console
+# there are no warnings.
+HELD_UP = re.compile(r'soft lockup|rcu.*(stall|starved)|blocked for more than|workqueue lockup', re.I)
+BROKEN = re.compile(r'\bBUG: .*|kernel BUG at .*|\bOops: .*|general protection fault.*')
+
 # Ends of a recording that the guest writes itself; memory at the end is stored with no other.
 GUEST_ENDS = ('stopped', 'panic', 'poweroff', 'reboot', 'halt')
 SAME_RAM = re.compile(rb'^krr: final RAM: 0 words ', re.M)
@@ -102,6 +107,13 @@ def run(arguments, timeout=TIMEOUT, env=None):
         return Result(process.returncode, out, err)
     except subprocess.TimeoutExpired:
         return end(process)
+
+
+def check_content(trace, panics=False):
+    """The recorded kernel has found nothing wrong with itself, but for a panic that is wanted."""
+    said = Path(f'{trace}.console').read_text(errors='replace')
+    complaint = HELD_UP.search(said) or (not panics and BROKEN.search(said))
+    expect(not complaint, f'the recorded kernel complains: {complaint and complaint[0]}')
 
 
 def guest_arguments(action, command, accel, options):
