@@ -73,6 +73,13 @@ def json_number(result, name):
     return int(found[1])
 
 
+def replayed_records(result):
+    """How many records a replay says it has replayed."""
+    found = re.search(rb'^krr:   all +(\d+) records', result.err, re.M)
+    expect(found, f'the replay does not say how much it has replayed: {result.text()}')
+    return int(found[1])
+
+
 def expect_error(result, what, pattern=None):
     """The program failed, by itself, and said something useful."""
     expect(result.status is not None and 0 < result.status < 126,
@@ -101,8 +108,9 @@ class Damaged:
         """Records in chunks that lie before this byte."""
         return sum(c.records for c in self.chunks if c.end <= position)
 
-    def check(self, data, position, what):
-        """The file is as good as the original up to the position (a byte offset)."""
+    def check(self, data, position, status, what):
+        """The file is as good as the original up to the position (a byte offset). A replay that
+        gets as far as the damage ends with the status."""
         self.file.write_bytes(data)
         usable = position >= self.snapshot_end
         expect_error(vm.tool('verify', self.file), f'krr verify, {what}')
@@ -115,15 +123,22 @@ class Damaged:
         else:
             # Damage in the snapshot's memory is seen when that is read, not before.
             expect(info.status in (0, 1), f'krr info, {what}: {info.text()}')
-        self.check_replay(vm.replay(self.file, timeout=120), position, usable, what)
-
-    def check_replay(self, result, position, usable, what):
-        """Replays what is there, says what is missing, invents nothing."""
-        expect(result.status in (0, 1), f'replay, {what}: {result.text()}')
+        result = vm.replay(self.file, timeout=120)
         expect(self.console.startswith(result.out), f'replay, {what}: console was never recorded')
-        if not usable:
+        if usable:
+            self.check_replay(result, position, status, what)
+        else:
+            expect(result.status == 1, f'replay, {what}: {result.text()}')
             expect_error(result, f'replay, {what}')
-        elif position < self.events_end:
+
+    def check_replay(self, result, position, status, what):
+        """Replays what is there, says what is missing, invents nothing."""
+        cut = position < self.events_end
+        expect(result.status == (status if cut else 0), f'replay, {what}: {result.text()}')
+        expect(replayed_records(result) >= self.whole_records(position),
+               f'replay, {what}: {self.whole_records(position)} records were whole, '
+               f'{replayed_records(result)} were replayed')
+        if cut:
             expect(re.search(rb'cut off|damaged|checksum|truncated', result.err),
                    f'replay, {what}: does not say that the trace is damaged: {result.text()}')
         else:
@@ -131,7 +146,7 @@ class Damaged:
 
     def truncated(self, position):
         """The file ends at the position."""
-        self.check(self.data[:position], position, f'cut at byte {position} of {len(self.data)}')
+        self.check(self.data[:position], position, 0, f'cut at byte {position} of {len(self.data)}')
 
     def flipped(self, position, bit):
         """One bit is wrong."""
@@ -140,7 +155,8 @@ class Damaged:
         start = max([c.offset for c in self.chunks if c.offset <= position], default=0)
         if position >= self.chunks[-1].end:
             start = self.chunks[-1].end
-        self.check(bytes(data), start, f'bit {bit} of byte {position} of {len(self.data)} flipped')
+        self.check(bytes(data), start, 1,
+                   f'bit {bit} of byte {position} of {len(self.data)} flipped')
 
     def random_positions(self, source):
         """Half of them anywhere, half of them among the events, which are a small part."""
@@ -261,6 +277,8 @@ def disk_full(folder, accel, good):
     expect(info.status == 0, f'the part that was written cannot be read: {info.text()}')
     result = vm.replay(kept)
     expect(result.status == 0, f'the part that was written does not replay: {result.text()}')
+    expect(0 < json_number(info, 'records') == replayed_records(result),
+           f'{json_number(info, "records")} records were kept, {replayed_records(result)} replayed')
 
 
 def smallest_ring(folder, accel):
