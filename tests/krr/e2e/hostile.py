@@ -6,6 +6,7 @@ Each must give a clear error; none may crash or hang anything, or lose what was 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -396,6 +397,18 @@ def end_in_silence(folder, accel):
     expect(verified.status == 0, f'the trace was not closed: {verified.text()}')
 
 
+@contextlib.contextmanager
+def started(arguments):
+    """A program that is ended whatever happens: of Popen's own, the end is waited for."""
+    process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            vm.end(process)
+
+
 class Monitor:
     """QMP of a recording QEMU."""
 
@@ -481,8 +494,7 @@ def stopped_in_kernel(folder):
         trace, ['sh', '-c', 'sleep 3; hostname other; echo went on'], 'tcg',
         ['--root', folder / 'root', '--append', 'nokaslr', '--qemu-option', '-gdb',
          '--qemu-option', f'tcp:127.0.0.1:{port}'])
-    with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(arguments) as process:
         # In the kernel's own mode: gdb cannot follow a change of mode.
         vm.wait_until(lambda: trace.exists() and trace.stat().st_size, 60, 'the recording')
         debugger = vm.run(['gdb', '-nx', '-batch', '-ex', f'target remote 127.0.0.1:{port}',
@@ -538,20 +550,20 @@ def refused_options(folder, good):
 
 # ---- sudden death ----
 
-def start_endless(folder, accel, trace):
-    """Starts a recording that never ends by itself; returns krr-vm and its working folder."""
-    process = subprocess.Popen(
-        [str(a) for a in vm.record_arguments(
-            trace, ['sh', '-c', 'while :; do /krr/fork_exec; done'], accel,
-            ['--root', folder / 'root'])],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+@contextlib.contextmanager
+def endless(folder, accel, trace):
+    """A recording that never ends by itself, once there is something in it; it is ended whatever
+    happens."""
+    arguments = vm.record_arguments(trace, ['sh', '-c', 'while :; do /krr/fork_exec; done'], accel,
+                                    ['--root', folder / 'root'])
 
     def recorded():
         expect(process.poll() is None, 'the recording ended early')
         info = vm.tool('info', '--json', trace)
         return info.status == 0 and json_number(info, 'records') > 20000
-    vm.wait_until(recorded, 120, f'records in {trace}')
-    return process
+    with started(arguments) as process:
+        vm.wait_until(recorded, 120, f'records in {trace}')
+        yield process
 
 
 def working_folder(trace):
@@ -586,24 +598,25 @@ def check_torso(process, trace, before):
 def killed_qemu(folder, accel):
     """kill -9 of the recording QEMU."""
     trace = folder / 'killed.krr'
-    process = start_endless(folder, accel, trace)
-    job = working_folder(trace)
-    before = json_number(vm.tool('info', '--json', trace), 'records')
-    if accel == 'lab':
-        vm.run([vm.SCRIPTS / 'lab-host', 'kill', os.environ['KRR_LAB_SESSION'], job.name, 'KILL'])
-    else:
-        os.kill(int((job / 'pid').read_text()), signal.SIGKILL)
-    check_torso(process, trace, before)
+    with endless(folder, accel, trace) as process:
+        job = working_folder(trace)
+        before = json_number(vm.tool('info', '--json', trace), 'records')
+        if accel == 'lab':
+            vm.run([vm.SCRIPTS / 'lab-host', 'kill', os.environ['KRR_LAB_SESSION'], job.name,
+                    'KILL'])
+        else:
+            os.kill(int((job / 'pid').read_text()), signal.SIGKILL)
+        check_torso(process, trace, before)
 
 
 def killed_lab(folder):
     """kill -9 of the emulated host with the recording QEMU in it."""
     trace = folder / 'killed-lab.krr'
     state = Path(os.environ['KRR_LAB_SESSION'])
-    process = start_endless(folder, 'lab', trace)
-    before = json_number(vm.tool('info', '--json', trace), 'records')
-    os.kill(int((state / 'pid').read_text()), signal.SIGKILL)
-    check_torso(process, trace, before)
+    with endless(folder, 'lab', trace) as process:
+        before = json_number(vm.tool('info', '--json', trace), 'records')
+        os.kill(int((state / 'pid').read_text()), signal.SIGKILL)
+        check_torso(process, trace, before)
 
 
 def main():
