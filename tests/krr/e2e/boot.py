@@ -43,6 +43,7 @@ def boot(root, trace, accel, smp, noise):
     vm.expect(info.status == 0, f'krr info: {info.text()}')
     reason = json.loads(info.out)['end_reason']
     vm.expect(reason == 'poweroff', f'the recording ended by {reason}')
+    vm.check_content(trace)
     vm.check_replays(trace)
     vm.leave_coverage(trace)
     trace.unlink()

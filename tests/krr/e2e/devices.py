@@ -207,6 +207,7 @@ def check(name, work, options):
                        [*options, *more, '--krr-option', 'final-ram=on'])
     vm.expect(result.status == 0, f'recording: {result.text()}\n'
               + result.out.decode(errors='replace')[-1500:])
+    vm.check_content(trace)
     vm.check_replays(trace)
     vm.leave_coverage(trace)
     trace.unlink()

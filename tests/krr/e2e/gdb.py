@@ -34,6 +34,7 @@ CRASH_SMP = ['sh', '-c', 'for cpu in 1 2; do '
 PANIC_FRAMES = ['panic', 'sysrq_handle_crash', '__handle_sysrq', 'write_sysrq_trigger', 'vfs_write',
                 'ksys_write', 'do_syscall_64', 'entry_SYSCALL_64']
 END = 'No more reverse-execution history'
+STANDS = 'the guest stands at the end'
 REGISTERS = ('rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip eflags cs ss '
              'gs_base cr2 cr3')
 WHERE = [f'info registers {REGISTERS}', 'monitor info krr']
@@ -89,7 +90,7 @@ class Replay:
         """Waits for the end of the trace; its instruction count and RAM digest."""
         def ended():
             expect(self.process.poll() is None, f'the replay died: {self.errors()}')
-            return 'the guest stands at the end' in self.errors()
+            return STANDS in self.errors()
         vm.wait_until(ended, 180, 'the end of the replay')
         expect('diverged' not in self.errors(), f'the replay diverged: {self.errors()}')
         return vm.replay_summary(vm.Result(0, b'', self.log.read_bytes()))
@@ -274,7 +275,10 @@ class Tests:
                     if line.startswith(b'=== running'):
                         break
                 time.sleep(0.5)
+                # A gdb that is not connected, or has seen the end, has left by now.
+                busy = gdb.poll() is None and STANDS not in replay.errors()
                 gdb.kill()
+            expect(busy, f'the guest did not run when gdb died: {replay.errors()}')
             expect(replay.process.poll() is None, f'the replay died: {replay.errors()}')
             replay.gdb('delete', 'monitor info krr', 'continue')
             self.same_end(replay)
@@ -354,7 +358,10 @@ class Tests:
                 'python import os, signal, threading',
                 'python threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()',
                 mark('stop'), 'continue', SHOW_THREAD, *WHERE, 'delete', mark('end'), 'continue')
-            expect(END in section(text, 'end') and len(threads(section(text, 'stop'))) == 1, text)
+            stop = section(text, 'stop')
+            expect('SIGINT' in stop and END not in stop and len(threads(stop)) == 1,
+                   f'Ctrl-C has not stopped the guest: {stop}')
+            expect(END in section(text, 'end'), text)
             self.same_end(replay)
 
 

@@ -6,6 +6,7 @@ Each must give a clear error; none may crash or hang anything, or lose what was 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -73,6 +74,13 @@ def json_number(result, name):
     return int(found[1])
 
 
+def replayed_records(result):
+    """How many records a replay says it has replayed."""
+    found = re.search(rb'^krr:   all +(\d+) records', result.err, re.M)
+    expect(found, f'the replay does not say how much it has replayed: {result.text()}')
+    return int(found[1])
+
+
 def expect_error(result, what, pattern=None):
     """The program failed, by itself, and said something useful."""
     expect(result.status is not None and 0 < result.status < 126,
@@ -101,8 +109,9 @@ class Damaged:
         """Records in chunks that lie before this byte."""
         return sum(c.records for c in self.chunks if c.end <= position)
 
-    def check(self, data, position, what):
-        """The file is as good as the original up to the position (a byte offset)."""
+    def check(self, data, position, status, what):
+        """The file is as good as the original up to the position (a byte offset). A replay that
+        gets as far as the damage ends with the status."""
         self.file.write_bytes(data)
         usable = position >= self.snapshot_end
         expect_error(vm.tool('verify', self.file), f'krr verify, {what}')
@@ -115,15 +124,22 @@ class Damaged:
         else:
             # Damage in the snapshot's memory is seen when that is read, not before.
             expect(info.status in (0, 1), f'krr info, {what}: {info.text()}')
-        self.check_replay(vm.replay(self.file, timeout=120), position, usable, what)
-
-    def check_replay(self, result, position, usable, what):
-        """Replays what is there, says what is missing, invents nothing."""
-        expect(result.status in (0, 1), f'replay, {what}: {result.text()}')
+        result = vm.replay(self.file, timeout=120)
         expect(self.console.startswith(result.out), f'replay, {what}: console was never recorded')
-        if not usable:
+        if usable:
+            self.check_replay(result, position, status, what)
+        else:
+            expect(result.status == 1, f'replay, {what}: {result.text()}')
             expect_error(result, f'replay, {what}')
-        elif position < self.events_end:
+
+    def check_replay(self, result, position, status, what):
+        """Replays what is there, says what is missing, invents nothing."""
+        cut = position < self.events_end
+        expect(result.status == (status if cut else 0), f'replay, {what}: {result.text()}')
+        expect(replayed_records(result) >= self.whole_records(position),
+               f'replay, {what}: {self.whole_records(position)} records were whole, '
+               f'{replayed_records(result)} were replayed')
+        if cut:
             expect(re.search(rb'cut off|damaged|checksum|truncated', result.err),
                    f'replay, {what}: does not say that the trace is damaged: {result.text()}')
         else:
@@ -131,7 +147,7 @@ class Damaged:
 
     def truncated(self, position):
         """The file ends at the position."""
-        self.check(self.data[:position], position, f'cut at byte {position} of {len(self.data)}')
+        self.check(self.data[:position], position, 0, f'cut at byte {position} of {len(self.data)}')
 
     def flipped(self, position, bit):
         """One bit is wrong."""
@@ -140,7 +156,8 @@ class Damaged:
         start = max([c.offset for c in self.chunks if c.offset <= position], default=0)
         if position >= self.chunks[-1].end:
             start = self.chunks[-1].end
-        self.check(bytes(data), start, f'bit {bit} of byte {position} of {len(self.data)} flipped')
+        self.check(bytes(data), start, 1,
+                   f'bit {bit} of byte {position} of {len(self.data)} flipped')
 
     def random_positions(self, source):
         """Half of them anywhere, half of them among the events, which are a small part."""
@@ -287,6 +304,8 @@ def disk_full(folder, accel, good):
     expect(info.status == 0, f'the part that was written cannot be read: {info.text()}')
     result = vm.replay(kept)
     expect(result.status == 0, f'the part that was written does not replay: {result.text()}')
+    expect(0 < json_number(info, 'records') == replayed_records(result),
+           f'{json_number(info, "records")} records were kept, {replayed_records(result)} replayed')
 
 
 def smallest_ring(folder, accel):
@@ -351,12 +370,16 @@ def unrecorded(folder, accel):
 
 
 def unhooked_read(folder, accel):
-    """A read of user memory that no hook tells of: a strict replay stops there, and says where."""
+    """A read of user memory that no hook tells of: a strict replay stops there, and says where. Another
+    one finds at the end that the kernel has kept something else."""
     trace = folder / 'unhooked.krr'
     result = vm.record(trace, ['sh', '-c', 'insmod /krr/unhooked.ko && mount -t debugfs none /mnt && '
-                               'echo x >/mnt/unhooked'], accel, ['--root', folder / 'root'])
+                               'echo x >/mnt/unhooked'], accel,
+                       ['--root', folder / 'root', '--krr-option', 'final-ram=on'])
     expect(result.status == 0, f'recording: {result.text()}')
-    expect(vm.replay(trace).status == 0, 'one byte has changed what the kernel does')
+    kept = vm.replay(trace)
+    expect(kept.status == vm.DIVERGED and b'every record matched, but memory at the end differs' in
+           kept.err, f'a replay with another byte of user memory ended with {kept.text()}')
     strict = vm.replay(trace, ['--krr-option', 'strict=on'])
     expect(strict.status == vm.DIVERGED, f'a strict replay ended with {strict.text()}')
     expect('a read of user memory that no hook tells of' in strict.text(), strict.text())
@@ -398,6 +421,18 @@ def triple_fault(folder, accel):
     result, trace = hostile_act(folder, accel, 'reset', 'true')
     expect(result.status == vm.RECORDING_FAILED, f'recording: {result.text()}')
     vm.check_replays(trace)
+
+
+@contextlib.contextmanager
+def started(arguments):
+    """A program that is ended whatever happens: of Popen's own, the end is waited for."""
+    process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            vm.end(process)
 
 
 class Monitor:
@@ -485,8 +520,7 @@ def stopped_in_kernel(folder):
         trace, ['sh', '-c', 'sleep 3; hostname other; echo went on'], 'tcg',
         ['--root', folder / 'root', '--append', 'nokaslr', '--qemu-option', '-gdb',
          '--qemu-option', f'tcp:127.0.0.1:{port}'])
-    with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(arguments) as process:
         # In the kernel's own mode: gdb cannot follow a change of mode.
         vm.wait_until(lambda: trace.exists() and trace.stat().st_size, 60, 'the recording')
         debugger = vm.run(['gdb', '-nx', '-batch', '-ex', f'target remote 127.0.0.1:{port}',
@@ -542,20 +576,20 @@ def refused_options(folder, good):
 
 # ---- sudden death ----
 
-def start_endless(folder, accel, trace):
-    """Starts a recording that never ends by itself; returns krr-vm and its working folder."""
-    process = subprocess.Popen(
-        [str(a) for a in vm.record_arguments(
-            trace, ['sh', '-c', 'while :; do /krr/fork_exec; done'], accel,
-            ['--root', folder / 'root'])],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+@contextlib.contextmanager
+def endless(folder, accel, trace):
+    """A recording that never ends by itself, once there is something in it; it is ended whatever
+    happens."""
+    arguments = vm.record_arguments(trace, ['sh', '-c', 'while :; do /krr/fork_exec; done'], accel,
+                                    ['--root', folder / 'root'])
 
     def recorded():
         expect(process.poll() is None, 'the recording ended early')
         info = vm.tool('info', '--json', trace)
         return info.status == 0 and json_number(info, 'records') > 20000
-    vm.wait_until(recorded, 120, f'records in {trace}')
-    return process
+    with started(arguments) as process:
+        vm.wait_until(recorded, 120, f'records in {trace}')
+        yield process
 
 
 def working_folder(trace):
@@ -590,24 +624,25 @@ def check_torso(process, trace, before):
 def killed_qemu(folder, accel):
     """kill -9 of the recording QEMU."""
     trace = folder / 'killed.krr'
-    process = start_endless(folder, accel, trace)
-    job = working_folder(trace)
-    before = json_number(vm.tool('info', '--json', trace), 'records')
-    if accel == 'lab':
-        vm.run([vm.SCRIPTS / 'lab-host', 'kill', os.environ['KRR_LAB_SESSION'], job.name, 'KILL'])
-    else:
-        os.kill(int((job / 'pid').read_text()), signal.SIGKILL)
-    check_torso(process, trace, before)
+    with endless(folder, accel, trace) as process:
+        job = working_folder(trace)
+        before = json_number(vm.tool('info', '--json', trace), 'records')
+        if accel == 'lab':
+            vm.run([vm.SCRIPTS / 'lab-host', 'kill', os.environ['KRR_LAB_SESSION'], job.name,
+                    'KILL'])
+        else:
+            os.kill(int((job / 'pid').read_text()), signal.SIGKILL)
+        check_torso(process, trace, before)
 
 
 def killed_lab(folder):
     """kill -9 of the emulated host with the recording QEMU in it."""
     trace = folder / 'killed-lab.krr'
     state = Path(os.environ['KRR_LAB_SESSION'])
-    process = start_endless(folder, 'lab', trace)
-    before = json_number(vm.tool('info', '--json', trace), 'records')
-    os.kill(int((state / 'pid').read_text()), signal.SIGKILL)
-    check_torso(process, trace, before)
+    with endless(folder, 'lab', trace) as process:
+        before = json_number(vm.tool('info', '--json', trace), 'records')
+        os.kill(int((state / 'pid').read_text()), signal.SIGKILL)
+        check_torso(process, trace, before)
 
 
 def main():

@@ -6,6 +6,7 @@ for the guest, and a recording of a guest with a CPU of another kind."""
 import argparse
 import re
 import sys
+from pathlib import Path
 
 import vm
 from tap import Report
@@ -71,6 +72,17 @@ def timeout(accel):
     """A guest that does not end is ended."""
     result = run(accel, ['sleep', '1000'], ['--timeout', '20'])
     expect(result.status == vm.RECORDING_FAILED and b'timeout' in result.err, result.text())
+
+
+def replay_is_ended(folder):
+    """Whoever ends krr-vm replay ends its QEMU, also one that does not heed SIGTERM."""
+    fake, pid = folder / 'fake-qemu', folder / 'fake-pid'
+    fake.write_text(f'#!/bin/sh\ntrap "" TERM\necho $$ >{pid}\nwhile :; do sleep 1; done\n')
+    fake.chmod(0o755)
+    result = vm.run([vm.SCRIPTS / 'krr-vm', 'replay', fake], timeout=2, env={'KRR_QEMU': str(fake)})
+    expect(result.status is None, result.text())
+    there = Path('/proc', pid.read_text().strip()).exists()
+    expect(not there, 'QEMU runs on')
 
 
 def root_folder(folder, accel):
@@ -168,6 +180,7 @@ def main():
         report.check('guest panic', panic, accel)
         report.check('command powers off', command_powers_off, accel)
         report.check('timeout', timeout, accel)
+        report.check('replay that is ended', replay_is_ended, folder)
         report.check('root folder', root_folder, folder, accel)
         report.check('disk and root image', disk_and_root_image, folder, accel)
         report.check('modules', modules, folder)

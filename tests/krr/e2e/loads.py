@@ -137,6 +137,7 @@ def check(name, load, folder, accel, smp, image, noise):
     if load.remarks:
         for text in dict.fromkeys(load.remarks.findall(result.out)):
             print(f'# {text.decode(errors="replace").strip()}', flush=True)
+    vm.check_content(trace)
     vm.check_replays(trace, load.timeout)
     vm.leave_coverage(trace)
     trace.unlink()

@@ -10,6 +10,7 @@ KRR_TEST_TIMEOUT gives each command other seconds.
 
 import contextlib
 import gzip
+import json
 import os
 import re
 import shutil
@@ -45,6 +46,14 @@ DIVERGED = 2
 # busy with other things, more may be wanted.
 TIMEOUT = int(os.environ.get('KRR_TEST_TIMEOUT', '400'))
 
+# What a kernel says when it finds itself held up, and when it finds itself broken. On a quiet console
+# there are no warnings.
+HELD_UP = re.compile(r'soft lockup|rcu.*(stall|starved)|blocked for more than|workqueue lockup', re.I)
+BROKEN = re.compile(r'\bBUG: .*|kernel BUG at .*|\bOops: .*|general protection fault.*')
+
+# Ends of a recording that the guest writes itself; memory at the end is stored with no other.
+GUEST_ENDS = ('stopped', 'panic', 'poweroff', 'reboot', 'halt')
+SAME_RAM = re.compile(rb'^krr: final RAM: 0 words ', re.M)
 SUMMARY = re.compile(rb'^krr: replay: instructions=(\d+) ram=([0-9a-f]{64})$', re.M)
 
 
@@ -74,6 +83,20 @@ class Result:
         return '\n'.join([what] + ['    ' + line for line in tail])
 
 
+def end(process):
+    """Ends a program that takes too long."""
+    out, err = b'', b''
+    for stop in process.terminate, process.kill:
+        stop()
+        try:
+            out, err = process.communicate(timeout=15)
+            break
+        except subprocess.TimeoutExpired as late:
+            # What it has started may hold the pipes for ever.
+            out, err = late.output or b'', late.stderr or b''
+    return Result(None, out, err)
+
+
 def run(arguments, timeout=TIMEOUT, env=None):
     """Runs a program to its end; kills it after the timeout (seconds)."""
     process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
@@ -83,13 +106,14 @@ def run(arguments, timeout=TIMEOUT, env=None):
         out, err = process.communicate(timeout=timeout)
         return Result(process.returncode, out, err)
     except subprocess.TimeoutExpired:
-        process.terminate()
-        try:
-            out, err = process.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, err = process.communicate()
-        return Result(None, out, err)
+        return end(process)
+
+
+def check_content(trace, panics=False):
+    """The recorded kernel has found nothing wrong with itself, but for a panic that is wanted."""
+    said = Path(f'{trace}.console').read_text(errors='replace')
+    complaint = HELD_UP.search(said) or (not panics and BROKEN.search(said))
+    expect(not complaint, f'the recorded kernel complains: {complaint and complaint[0]}')
 
 
 def guest_arguments(action, command, accel, options):
@@ -142,10 +166,19 @@ def replay_summary(result):
     return found[0]
 
 
+def has_final_ram(trace):
+    """Whether the trace has the guest's memory at the end, for a replay to compare."""
+    info = tool('info', '--json', trace)
+    expect(info.status == 0, f'krr info: {info.text()}')
+    said = json.loads(info.out)
+    return said['machine']['final_ram'] and said['end_reason'] in GUEST_ENDS
+
+
 def check_replays(trace, timeout=TIMEOUT):
     """Replays twice, strictly for the second time: no divergence, the console as recorded, both replays
-    equal."""
+    equal, and memory at the end as recorded if it was."""
     console = Path(f'{trace}.console').read_bytes()
+    final_ram = has_final_ram(trace)
     summaries = []
     for number, strict in (1, 'off'), (2, 'on'):
         result = replay(trace, ['--krr-option', f'strict={strict}'], timeout)
@@ -154,6 +187,8 @@ def check_replays(trace, timeout=TIMEOUT):
                f'replay {number} of {trace}: console differs from the recorded one '
                f'({len(result.out)} and {len(console)} bytes, '
                f'equal up to {len(os.path.commonprefix([result.out, console]))})')
+        expect(not final_ram or SAME_RAM.search(result.err),
+               f'replay {number} of {trace} has not compared memory at the end: {result.text()}')
         summaries.append(replay_summary(result))
     expect(summaries[0] == summaries[1], f'two replays of {trace} differ: {summaries}')
 

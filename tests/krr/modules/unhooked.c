@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A driver with a way of its own to read user memory, past all hooks: what a strict replay is for.
- * What is written to /sys/kernel/debug/unhooked is looked at, the first byte of it.
+ * What is written to /sys/kernel/debug/unhooked is looked at, and the first byte of it kept.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
@@ -15,7 +15,8 @@ static noinline ssize_t unhooked_write(struct file *file, const char __user *fro
 				       loff_t *offset)
 {
 	stac();
-	seen = *(const volatile u8 __force *)from;
+	/* Nobody reads it; it is there for memory at the end to be compared. */
+	WRITE_ONCE(seen, *(const volatile u8 __force *)from);
 	clac();
 	return length;
 }
