@@ -68,7 +68,6 @@ typedef struct KrrChunkHeader {
 #define KRR_CHUNK_MAX       (16u << 20)     /* bytes; bounds what a hostile file can ask for */
 #define KRR_CHUNK_EVENTS_SIZE (256u << 10)  /* raw bytes a writer puts into a chunk */
 #define KRR_CHUNK_RAM_PAGES 256u
-#define KRR_PAGE            4096u
 
 /* Followed by @runs KrrRamRun, then by the pages of all runs. */
 typedef struct KrrRamHeader {

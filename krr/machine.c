@@ -28,7 +28,7 @@ static const char *check_ranges(const KrrMachine *m)
     for (uint32_t i = 0; i < m->ranges_count; i++) {
         const KrrRange *r = &m->ranges[i];
 
-        if (!r->length || r->address % 4096 || r->length % 4096) {
+        if (!r->length || r->address % KRR_PAGE || r->length % KRR_PAGE) {
             return "memory range that is not whole pages";
         }
         if (r->address >= limit || r->length > limit - r->address) {
@@ -65,7 +65,7 @@ const char *krr_machine_check(const KrrMachine *m)
     if (m->phys_bits < 32 || m->phys_bits > PHYS_BITS_MAX) {
         return "impossible number of physical address bits";
     }
-    if (m->shared_address % 4096 || m->shared_length % 4096 ||
+    if (m->shared_address % KRR_PAGE || m->shared_length % KRR_PAGE ||
         m->shared_length > KRR_RING_MAX * 4ull ||
         m->shared_address > (1ull << PHYS_BITS_MAX) - m->shared_length) {
         return "impossible place of the shared memory";

@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#define KRR_PAGE                4096u   /* of guest memory */
+
 #define KRR_MACHINE_RANGES      64
 #define KRR_MACHINE_FEATURES    64
 #define KRR_MACHINE_SILENT      16

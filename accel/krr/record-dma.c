@@ -229,9 +229,12 @@ static bool is_in_one_piece(MemoryRegion *mr, uint64_t offset, unsigned size)
 {
     uint64_t length = memory_region_size(mr), first, last;
 
-    return size <= length && offset <= length - size &&
-           krr_record_physical(mr, offset, &first) &&
-           krr_record_physical(mr, offset + size - 1, &last) && last - first == size - 1;
+    if (size > length || offset > length - size) {
+        return false;
+    }
+    return offset / KRR_PAGE == (offset + size - 1) / KRR_PAGE ||
+           (krr_record_physical(mr, offset, &first) &&
+           krr_record_physical(mr, offset + size - 1, &last) && last - first == size - 1);
 }
 
 bool krr_record_dma_store(MemoryRegion *mr, uint64_t offset, uint64_t value,

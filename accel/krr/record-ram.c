@@ -61,7 +61,7 @@ static bool add_range(Int128 start, Int128 len, const MemoryRegion *cmr, hwaddr 
     if (memory_region_is_ram_device(mr)) {
         return range_fail(s, name, address, "it belongs to a host device");
     }
-    if (address % 4096 || length % 4096) {
+    if (address % KRR_PAGE || length % KRR_PAGE) {
         return range_fail(s, name, address, "it is not made of whole pages");
     }
     if (machine->ranges_count == KRR_MACHINE_RANGES) {
@@ -135,7 +135,7 @@ static bool window_touched(const RamWriter *w, MemoryRegion *mr, const uint8_t *
     size_t page_size = qemu_real_host_page_size();
     ssize_t bytes = pages * sizeof(*entries);
 
-    return w->pagemap >= 0 && page_size == 4096 && memory_region_get_fd(mr) < 0 &&
+    return w->pagemap >= 0 && page_size == KRR_PAGE && memory_region_get_fd(mr) < 0 &&
            pread(w->pagemap, entries, bytes, (uintptr_t)host / page_size * 8) == bytes;
 }
 
@@ -166,11 +166,11 @@ static bool write_window(const RamWriter *w, MemoryRegion *mr, uint64_t address,
     size_t first = 0;
 
     if (!window_touched(w, mr, host, pages, entries)) {
-        return put(w, address, host, pages * 4096, errp);
+        return put(w, address, host, pages * KRR_PAGE, errp);
     }
     for (size_t i = 0; i <= pages; i++) {
         if (i == pages || !(entries[i] & PAGEMAP_THERE)) {
-            if (!put(w, address + first * 4096, host + first * 4096, (i - first) * 4096,
+            if (!put(w, address + first * KRR_PAGE, host + first * KRR_PAGE, (i - first) * KRR_PAGE,
                      errp)) {
                 return false;
             }
@@ -195,11 +195,11 @@ static bool write_range(const RamWriter *w, const KrrRange *range, Error **errp)
         host = (uint8_t *)memory_region_get_ram_ptr(section.mr) +
                section.offset_within_region;
         for (uint64_t done = 0; good && done < range->length; ) {
-            size_t pages = MIN((range->length - done) / 4096, WINDOW_PAGES);
+            size_t pages = MIN((range->length - done) / KRR_PAGE, WINDOW_PAGES);
 
             good = write_window(w, section.mr, range->address + done, host + done, pages,
                                 errp);
-            done += pages * 4096;
+            done += pages * KRR_PAGE;
         }
     }
     memory_region_unref(section.mr);

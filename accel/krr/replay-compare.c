@@ -110,10 +110,10 @@ static uint64_t image_address(const Comparison *c, uint64_t address)
 {
     uint64_t text = krr_replay->machine->kernel_text;
 
-    for (uint64_t offset = 0; text && offset < KERNEL_IMAGE; offset += KRR_PAGE_SIZE) {
+    for (uint64_t offset = 0; text && offset < KERNEL_IMAGE; offset += KRR_PAGE) {
         if (cpu_get_phys_page_debug(c->cpu, text + offset) ==
-            (address & ~(uint64_t)(KRR_PAGE_SIZE - 1))) {
-            return text + offset + (address & (KRR_PAGE_SIZE - 1));
+            (address & ~(uint64_t)(KRR_PAGE - 1))) {
+            return text + offset + (address & (KRR_PAGE - 1));
         }
     }
     return 0;
@@ -155,10 +155,10 @@ static void compare_page(Comparison *c, uint64_t address, const uint8_t *recorde
 {
     bool counts = false;
 
-    if (!memcmp(recorded, replayed, KRR_PAGE_SIZE)) {
+    if (!memcmp(recorded, replayed, KRR_PAGE)) {
         return;
     }
-    for (unsigned i = 0; i < KRR_PAGE_SIZE; i += 8) {
+    for (unsigned i = 0; i < KRR_PAGE; i += 8) {
         uint64_t a = ldq_le_p(recorded + i), b = ldq_le_p(replayed + i);
 
         if (a == b || !word_counts(c, address + i, a, b)) {
@@ -190,8 +190,8 @@ static void compare_piece(uint32_t i, uint64_t offset, const void *data, size_t 
     RangeCursor *cursor = opaque;
     const uint8_t *host = krr_replay_range_host(i);
 
-    for (size_t done = 0; done < length; done += KRR_PAGE_SIZE) {
-        set_bit((offset + done) / KRR_PAGE_SIZE, cursor->seen[i]);
+    for (size_t done = 0; done < length; done += KRR_PAGE) {
+        set_bit((offset + done) / KRR_PAGE, cursor->seen[i]);
         compare_page(cursor->comparison, krr_replay->machine->ranges[i].address + offset + done,
                      (const uint8_t *)data + done, host + offset + done);
     }
@@ -206,18 +206,18 @@ static bool compare_run(uint64_t address, const void *data, size_t length, void 
 /* Pages that the trace does not have were zero. */
 static void compare_zero_pages(RangeCursor *cursor)
 {
-    static const uint8_t zeroes[KRR_PAGE_SIZE];
+    static const uint8_t zeroes[KRR_PAGE];
     const KrrMachine *machine = krr_replay->machine;
 
     for (uint32_t i = 0; i < machine->ranges_count; i++) {
         const uint8_t *host = krr_replay_range_host(i);
 
-        for (uint64_t page = 0; page < machine->ranges[i].length / KRR_PAGE_SIZE; page++) {
-            const uint8_t *replayed = host + page * KRR_PAGE_SIZE;
+        for (uint64_t page = 0; page < machine->ranges[i].length / KRR_PAGE; page++) {
+            const uint8_t *replayed = host + page * KRR_PAGE;
 
-            if (!test_bit(page, cursor->seen[i]) && !buffer_is_zero(replayed, KRR_PAGE_SIZE)) {
+            if (!test_bit(page, cursor->seen[i]) && !buffer_is_zero(replayed, KRR_PAGE)) {
                 compare_page(cursor->comparison,
-                             machine->ranges[i].address + page * KRR_PAGE_SIZE,
+                             machine->ranges[i].address + page * KRR_PAGE,
                              zeroes, replayed);
             }
         }
@@ -251,7 +251,7 @@ bool krr_replay_compare_ram(CPUState *cpu, uint64_t memory, uint64_t count)
     c.skipped = collect(&c, is_skipped);
     c.stacks = collect(&c, is_stack);
     for (uint32_t i = 0; i < machine->ranges_count; i++) {
-        cursor.seen[i] = bitmap_new(machine->ranges[i].length / KRR_PAGE_SIZE);
+        cursor.seen[i] = bitmap_new(machine->ranges[i].length / KRR_PAGE);
     }
     read = krr_reader_ram(krr_replay->reader, true, compare_run, &cursor, &gerr);
     if (read) {

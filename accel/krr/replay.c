@@ -360,7 +360,7 @@ KrrInfo *krr_replay_info(void)
 static void hash_page(uint64_t address, const void *page, void *opaque)
 {
     g_checksum_update(opaque, (const guchar *)&address, sizeof(address));
-    g_checksum_update(opaque, page, KRR_PAGE_SIZE);
+    g_checksum_update(opaque, page, KRR_PAGE);
 }
 
 static uint64_t total_instructions(void)

@@ -191,7 +191,6 @@ void krr_replay_load_cpu(CPUState *cpu, const KrrCpuState *state);
 
 /* ---- hw/krr/replay-machine.c ---- */
 
-#define KRR_PAGE_SIZE 4096
 #define TYPE_KRR_REPLAY_MACHINE_NAME "krr-replay"
 /* Guest-physical page that takes suppressed accesses (see replay-fault.c). */
 uint64_t krr_replay_scratch_page(void);

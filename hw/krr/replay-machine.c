@@ -121,7 +121,7 @@ static const MemoryRegionOps catch_all_ops = {
 
 uint64_t krr_replay_scratch_page(void)
 {
-    return (UINT64_C(1) << krr_replay->machine->phys_bits) - KRR_PAGE_SIZE;
+    return (UINT64_C(1) << krr_replay->machine->phys_bits) - KRR_PAGE;
 }
 
 static void create_range(KrrReplayMachine *krr, uint32_t i)
@@ -196,7 +196,7 @@ static void create_memory(KrrReplayMachine *krr)
     memory_region_init_io(&krr->catch_all, OBJECT(krr), &catch_all_ops, NULL, "krr.catch-all",
                           UINT64_C(1) << machine->phys_bits);
     memory_region_add_subregion_overlap(system, 0, &krr->catch_all, CATCH_ALL_PRIORITY);
-    memory_region_init_ram_nomigrate(&krr->scratch, OBJECT(krr), "krr.scratch", KRR_PAGE_SIZE,
+    memory_region_init_ram_nomigrate(&krr->scratch, OBJECT(krr), "krr.scratch", KRR_PAGE,
                            &error_fatal);
     memory_region_add_subregion(system, krr_replay_scratch_page(), &krr->scratch);
     for (uint32_t i = 0; i < machine->ranges_count; i++) {
@@ -221,8 +221,8 @@ void krr_replay_each_page(KrrPageFn fn, void *opaque)
         const KrrRange *range = &machine->ranges[i];
         const uint8_t *host = krr_replay_range_host(i);
 
-        for (uint64_t offset = 0; offset < range->length; offset += KRR_PAGE_SIZE) {
-            if (!buffer_is_zero(host + offset, KRR_PAGE_SIZE)) {
+        for (uint64_t offset = 0; offset < range->length; offset += KRR_PAGE) {
+            if (!buffer_is_zero(host + offset, KRR_PAGE)) {
                 fn(range->address + offset, host + offset, opaque);
             }
         }
