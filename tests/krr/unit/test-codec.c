@@ -140,7 +140,10 @@ static void hostile_compressed_data_is_refused(void **state)
         sealed(&h);
         assert_null(krr_chunk_check(&h));
         back = g_malloc(h.raw_length);
-        krr_codec_decode(d, &h, mine, back);    /* the sanitizers watch */
+        /* The sanitizers watch, too. A change in a literal changes no length. */
+        if (!krr_codec_decode(d, &h, mine, back)) {
+            assert_int_equal(h.raw_length, sizeof(data));
+        }
         g_free(back);
         g_free(mine);
     }
