@@ -409,20 +409,42 @@ static void machines_that_make_no_sense_are_refused(void **state)
     REFUSED(m.vcpus = 0);
     REFUSED(m.vcpus = KRR_MAX_VCPUS + 1);
     REFUSED(m.phys_bits = 64);
+    REFUSED(m.phys_bits = 31);
     REFUSED(m.ranges_count = KRR_MACHINE_RANGES + 1);
     REFUSED(m.features_count = 0xffffffff);
     REFUSED(m.silent_count = KRR_MACHINE_SILENT + 1);
     REFUSED(memset(m.kernel_release, 'x', sizeof(m.kernel_release)));
     REFUSED(memset(m.vendor, 'x', sizeof(m.vendor)));
+    REFUSED(memset(m.qemu_version, 'x', sizeof(m.qemu_version)));
     REFUSED(m.ranges[0].length = 1);
     REFUSED(m.ranges[0].length = 0);
+    REFUSED(m.ranges[0].address = 1);
     REFUSED(m.ranges[0].address = ~0xfffull);
     REFUSED(m.ranges[0].length = ~0xfffull);
     REFUSED((m.ranges_count = 2, m.ranges[1] = (KrrRange) { .address = 4096, .length = 4096 }));
     REFUSED(m.shared_address = ~0xfffull);
+    REFUSED(m.shared_address = 1);
+    REFUSED(m.shared_length = 1);
+    REFUSED(m.shared_length = KRR_RING_MAX * 4ull + 4096);
+    REFUSED((m.shared_address = (1ull << 52) - 4096, m.shared_length = 8192));
     REFUSED(m.pio_base = 0xffff);
     REFUSED(m.silent[0].space = 2);
+    REFUSED(m.silent[0].length = 0);
+    REFUSED(m.silent[0].address = 1ull << 52);
+    REFUSED((m.silent[0].space = KRR_SPACE_PORT, m.silent[0].address = 0xf001));
 #undef REFUSED
+}
+
+static void cpu_states_with_too_much_fpu_state_are_refused(void **state)
+{
+    KrrCpuState *cpu = g_new0(KrrCpuState, 1);
+
+    (void)state;
+    cpu->xsave_length = KRR_XSAVE_SIZE;
+    assert_null(krr_cpu_check(cpu));
+    cpu->xsave_length++;
+    assert_non_null(krr_cpu_check(cpu));
+    g_free(cpu);
 }
 
 int main(void)
@@ -453,6 +475,7 @@ int main(void)
         cmocka_unit_test(percentiles_are_found_in_histograms),
         cmocka_unit_test(nonsense_in_histograms_is_harmless),
         cmocka_unit_test(machines_that_make_no_sense_are_refused),
+        cmocka_unit_test(cpu_states_with_too_much_fpu_state_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -411,6 +411,34 @@ static void chunks_can_be_listed(void **state)
     g_free(path);
 }
 
+static bool refuse_third_chunk(const KrrChunkInfo *info, void *opaque, GError **errp)
+{
+    (void)info;
+    if (++*(uint64_t *)opaque < 3) {
+        return true;
+    }
+    g_set_error(errp, KRR_ERROR, KRR_ERROR_FORMAT, "not this one");
+    return false;
+}
+
+static void list_of_chunks_stops_when_told(void **state)
+{
+    TraceSpec spec = { .ram_pages = 1, .records = 1000, .flush_every = 10 };
+    char *path = temp_path("refused.krr");
+    GError *error = NULL;
+    uint64_t calls = 0;
+    KrrReader *r;
+
+    (void)state;
+    write_trace(path, &spec);
+    r = open_trace(path);
+    assert_false(krr_reader_chunks(r, false, refuse_third_chunk, &calls, &error));
+    assert_error(&error, KRR_ERROR_FORMAT, "not this one");
+    assert_int_equal(calls, 3);
+    krr_reader_free(r);
+    g_free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +457,7 @@ int main(void)
         cmocka_unit_test(recording_without_a_cpu_state_is_refused),
         cmocka_unit_test(trace_can_be_read_while_it_is_written),
         cmocka_unit_test(chunks_can_be_listed),
+        cmocka_unit_test(list_of_chunks_stops_when_told),
     };
 
     return cmocka_run_group_tests(tests, make_temp_dir, remove_temp_dir);

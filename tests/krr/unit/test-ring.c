@@ -3,6 +3,7 @@
 #include "krr/ring.h"
 
 #define SIZE KRR_RING_MIN
+#define VCPUS 2
 
 typedef struct Fixture {
     KrrRing ring;
@@ -17,7 +18,7 @@ static int set_up(void **state)
     Fixture *f = g_new0(Fixture, 1);
 
     f->bar = g_malloc0(krr_ring_bar_size(SIZE));
-    krr_ring_init(&f->ring, f->bar, SIZE, 2, KRR_FLAG_START_BOOT);
+    krr_ring_init(&f->ring, f->bar, SIZE, VCPUS, KRR_FLAG_START_BOOT);
     f->refuse_at = G_MAXUINT64;
     *state = f;
     return 0;
@@ -51,7 +52,7 @@ static bool take(const struct krr_record *record, void *opaque, GError **errp)
 static bool count(const struct krr_record *record, void *opaque, GError **errp)
 {
     (void)errp;
-    assert_null(krr_record_check(record, record->size, 64));
+    assert_null(krr_record_check(record, record->size, VCPUS));
     ((Fixture *)opaque)->taken++;
     return true;
 }
@@ -82,7 +83,7 @@ static void layout_is_described_in_the_shared_page(void **state)
 
     assert_int_equal(s->magic, KRR_ABI_MAGIC);
     assert_int_equal(s->version, KRR_ABI_VERSION);
-    assert_int_equal(s->vcpus, 2);
+    assert_int_equal(s->vcpus, VCPUS);
     assert_int_equal(s->flags, KRR_FLAG_START_BOOT);
     assert_int_equal(s->ring_size, SIZE);
     assert_true(s->area_offset >= sizeof(*s));

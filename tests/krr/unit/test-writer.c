@@ -147,6 +147,38 @@ static void calls_out_of_order_are_errors(void **state)
     g_free(path);
 }
 
+static void final_memory_is_whole_pages_between_records_and_end(void **state)
+{
+    static const uint8_t memory[8192] = { 1 };
+    char *path = temp_path("final.krr");
+    KrrMachine machine = test_machine(1);
+    KrrWriter *w = open_writer(path);
+    GError *error = NULL;
+    AnyRecord any;
+
+    (void)state;
+    make_any(&any, 0);
+    assert_true(krr_writer_machine(w, &machine, NULL));
+    assert_false(krr_writer_final_ram(w, 0, memory, 4096, &error));
+    assert_error(&error, KRR_ERROR_USAGE, "out of order");
+    krr_writer_free(w);
+
+    w = start_writer(path);
+    assert_true(krr_writer_records(w, &any, any.record.size, NULL));
+    assert_true(krr_writer_final_ram(w, 4096, memory, 4096, NULL));
+    assert_false(krr_writer_final_ram(w, 4097, memory, 4096, &error));
+    assert_error(&error, KRR_ERROR_USAGE, "not whole pages");
+    assert_false(krr_writer_final_ram(w, 8192, memory, 4095, &error));
+    assert_error(&error, KRR_ERROR_USAGE, "not whole pages");
+    assert_false(krr_writer_records(w, &any, any.record.size, &error));
+    assert_error(&error, KRR_ERROR_USAGE, "out of order");
+    assert_true(krr_writer_finish(w, KRR_END_STOPPED, 0, NULL, NULL));
+    assert_false(krr_writer_final_ram(w, 8192, memory, 4096, &error));
+    assert_error(&error, KRR_ERROR_USAGE, "out of order");
+    krr_writer_free(w);
+    g_free(path);
+}
+
 static void machines_that_the_reader_would_refuse_are_not_written(void **state)
 {
     char *path = temp_path("machine.krr");
@@ -376,6 +408,7 @@ int main(void)
         cmocka_unit_test(traces_are_for_their_owner_only),
         cmocka_unit_test(file_of_another_recorder_is_left_alone),
         cmocka_unit_test(calls_out_of_order_are_errors),
+        cmocka_unit_test(final_memory_is_whole_pages_between_records_and_end),
         cmocka_unit_test(machines_that_the_reader_would_refuse_are_not_written),
         cmocka_unit_test(bad_records_are_refused),
         cmocka_unit_test(memory_must_be_whole_pages),
