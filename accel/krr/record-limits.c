@@ -217,9 +217,9 @@ bool krr_record_check_machine(Error **errp)
     if (!check_accel(errp)) {
         return false;
     }
-    if (smp->cpus > KRR_MAX_VCPUS || smp->max_cpus != smp->cpus) {
-        error_setg(errp, "vCPUs cannot be added while recording and there may be %d at "
-                   "most; set -smp maxcpus to the number of vCPUs", KRR_MAX_VCPUS);
+    if (smp->max_cpus != smp->cpus) {
+        error_setg(errp, "vCPUs cannot be added while recording; set -smp maxcpus to the number "
+                   "of vCPUs");
         return false;
     }
     if (notified.count) {

@@ -113,6 +113,12 @@ static void krr_pci_realize(PCIDevice *pci, Error **errp)
         return;
     }
 
+    if (current_machine->smp.cpus > KRR_MAX_VCPUS) {
+        error_setg(errp, "at most %d vCPUs can be recorded, there are %u (-smp)", KRR_MAX_VCPUS,
+                   current_machine->smp.cpus);
+        return;
+    }
+
     pci->config[PCI_INTERRUPT_PIN] = 1;
     memory_region_init_io(&s->pio, OBJECT(s), &pio_ops, s, "krr-doorbells", KRR_PIO_SIZE);
     /* A vCPU sleeps inside of its WAIT, without the BQL, while others ring. */

@@ -385,6 +385,13 @@ def unhooked_read(folder, accel):
     expect('a read of user memory that no hook tells of' in strict.text(), strict.text())
 
 
+def writes_past_qemu(folder, accel):
+    """A device whose registers KVM itself looks after."""
+    recording_fails(accel, 'leave out ioeventfd=on',
+                    vm.qemu_options('-device', 'virtio-rng-pci,ioeventfd=on'),
+                    trace=folder / 'ioeventfd.krr')
+
+
 def hostile_act(folder, accel, act, after, options=()):
     """Records a guest that does that; QEMU survives it. Returns what krr-vm said and the trace."""
     trace = folder / f'hostile-{act.split()[0]}.krr'
@@ -548,6 +555,7 @@ def refused_options(folder, good):
             ([*bare, '-krr', f'record={trace},start=never'], 'start'),
             ([*bare, '-krr', f'record={trace},bogus=1'], 'bogus'),
             ([*bare, '-krr', f'record={trace},ring=64K,ring=128K'], 'ring'),
+            ([*bare, '-smp', '65', '-krr', f'record={trace}'], 'at most 64 vCPUs'),
             (['-accel', 'tcg', '-krr', 'ring=64K'], 'record'),
             (['-accel', 'tcg', '-krr', ''], 'record'),
             (['-accel', 'tcg', '-krr', f'replay={good}', '-krr', f'record={trace}'], '-krr'),
@@ -680,6 +688,10 @@ def main():
             report.check('read without a hook', unhooked_read, folder, accel)
             report.check('message at the end of memory', message_at_the_end_of_memory, folder, accel)
             report.check('END without its doorbell', end_in_silence, folder, accel)
+            if accel == 'tcg':
+                report.skip('ioeventfd=on', 'only KVM writes to devices past QEMU')
+            else:
+                report.check('ioeventfd=on', writes_past_qemu, folder, accel)
             report.check('triple fault', triple_fault, folder, accel)
             report.check('conflicting options', refused_options, folder, good)
             if accel == 'lab':
