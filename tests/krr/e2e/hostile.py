@@ -370,8 +370,8 @@ def unrecorded(folder, accel):
 
 
 def unhooked_read(folder, accel):
-    """A read of user memory that no hook tells of: a strict replay stops there, and says where. Another
-    one finds at the end that the kernel has kept something else."""
+    """A read of user memory that no hook tells of: a strict replay stops there, and says where.
+    Another one finds at the end that the kernel has kept something else."""
     trace = folder / 'unhooked.krr'
     result = vm.record(trace, ['sh', '-c', 'insmod /krr/unhooked.ko && mount -t debugfs none /mnt && '
                                'echo x >/mnt/unhooked'], accel,

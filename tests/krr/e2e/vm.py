@@ -46,9 +46,10 @@ DIVERGED = 2
 # busy with other things, more may be wanted.
 TIMEOUT = int(os.environ.get('KRR_TEST_TIMEOUT', '400'))
 
-# What a kernel says when it finds itself held up, and when it finds itself broken. On a quiet console
-# there are no warnings.
-HELD_UP = re.compile(r'soft lockup|rcu.*(stall|starved)|blocked for more than|workqueue lockup', re.I)
+# What a kernel says when it finds itself held up, and when it finds itself broken. On a quiet
+# console there are no warnings.
+HELD_UP = re.compile(r'soft lockup|rcu.*(stall|starved)|blocked for more than|workqueue lockup',
+                     re.I)
 BROKEN = re.compile(r'\bBUG: .*|kernel BUG at .*|\bOops: .*|general protection fault.*')
 
 # Ends of a recording that the guest writes itself; memory at the end is stored with no other.
