@@ -16,16 +16,17 @@ static bool is_write(unsigned kind)
 static G_NORETURN void diverge(CPUState *cpu, const KrrReplayAccess *access, uintptr_t ra)
 {
     bool port = access->kind == KRR_KIND_PORT_READ || access->kind == KRR_KIND_PORT_WRITE;
+    const char *space = port ? "port" : "address";
 
     cpu_restore_state(cpu, ra);
     if (is_write(access->kind)) {
-        krr_replay_diverged(cpu, krr_cpu_rip(cpu), "%s of %u bytes, 0x%" PRIx64 " to %s0x%" PRIx64,
+        krr_replay_diverged(cpu, krr_cpu_rip(cpu), "%s of %u bytes, 0x%" PRIx64 " to %s 0x%" PRIx64,
                             krr_kind_name(access->kind), access->size, access->value,
-                            port ? "port " : "address ", access->address);
+                            space, access->address);
     } else {
-        krr_replay_diverged(cpu, krr_cpu_rip(cpu), "%s of %u bytes from %s0x%" PRIx64,
+        krr_replay_diverged(cpu, krr_cpu_rip(cpu), "%s of %u bytes from %s 0x%" PRIx64,
                             krr_kind_name(access->kind), access->size,
-                            port ? "port " : "address ", access->address);
+                            space, access->address);
     }
     cpu->exception_index = EXCP_KRR;
     cpu_loop_exit(cpu);

@@ -473,8 +473,7 @@ def many_refusals(folder):
                  *vm.qemu_options('-krr', f'record={folder / "refusals.krr"},start=manual',
                                   '-qmp', f'unix:{path},server=on,wait=off'),
                  '--', 'insmod', '/krr/hostile.ko', 'act=refusals']
-    with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(arguments) as process:
         vm.wait_until(path.exists, 60, 'the monitor')
         times = Monitor(path).lines.read().count('the guest refuses')
         err = process.communicate(timeout=vm.TIMEOUT)[1]
@@ -499,8 +498,7 @@ def stopped_and_continued(folder):
         trace, ['sh', '-c', STORM], 'tcg',
         ['--root', folder / 'root', '--smp', '4', '--disk', image, '--qemu-option', '-qmp',
          '--qemu-option', f'unix:{path},server=on,wait=off'])
-    with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(arguments) as process:
         vm.wait_until(path.exists, 60, 'the monitor')
         monitor = Monitor(path)
         vm.wait_until(lambda: monitor.execute('query-krr')['status'] == 'recording', 60,
