@@ -5,6 +5,7 @@
 import argparse
 import os
 import re
+import subprocess
 import sys
 
 import vm
@@ -49,6 +50,21 @@ def host_cpus(folder, count):
            f'the emulated host has {said}')
 
 
+def ended_job(folder):
+    """Who ends `lab-host run` gets the job's folder back: nothing is written there any more."""
+    job = folder / 'ended'
+    job.mkdir()
+    (job / 'job').write_text('echo >begun; exec sleep 1000\n')
+    command = [vm.SCRIPTS / 'lab-host', 'run', os.environ['KRR_LAB_SESSION'], job.name]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            vm.wait_until((job / 'begun').exists, 60, 'the job')
+        finally:
+            process.terminate()
+    expect(process.returncode == 143, f'lab-host ended with {process.returncode}')
+    expect((job / 'status').exists(), 'the job had not ended')
+
+
 def boots(count):
     """Guests with two vCPUs come up."""
     for number in range(1, count + 1):
@@ -70,6 +86,7 @@ def main():
         report.check(name, rom_says, said, test)
     with vm.work_folder('lab') as folder, vm.session('lab', folder):
         report.check('two CPUs with one clock', host_cpus, folder, 2)
+        report.check('a job that is ended', ended_job, folder)
         report.check(f'{count} guests with two vCPUs', boots, count)
     return report.finish()
 
