@@ -11,6 +11,7 @@ import argparse
 import fnmatch
 import gzip
 import json
+import re
 import sys
 import textwrap
 from collections import Counter
@@ -18,6 +19,11 @@ from pathlib import Path
 
 REASONS = Path(__file__).resolve().parents[1] / 'coverage-reasons'
 STATES = ('exercised', 'never', 'unknown', 'boot')
+
+
+def in_tree(line):
+    """A source line by its path in the kernel's tree: a compiler cache may have another folder's."""
+    return line and re.sub('^.*/linux-[^/]*/', '', line)
 
 
 class Site:
@@ -28,13 +34,13 @@ class Site:
         self.symbol = site['symbol'] or site['address']
         # Without what the compiler appends: .isra.0, .cold
         self.function = self.symbol.split('+')[0].split('.')[0]
-        self.line = site['line'] or '?'
+        self.line = in_tree(site['line']) or '?'
         self.state = site['state']
         self.records = 0
 
     def add(self, site):
         """One more recording; not each of them has source lines."""
-        self.line = site['line'] or self.line
+        self.line = in_tree(site['line']) or self.line
         self.records += site['records']
         if site['records']:
             self.state = 'exercised'
