@@ -176,20 +176,27 @@ static void note(MemoryRegion *mr, uint64_t offset, const void *data, uint64_t l
     }
 }
 
+/* The region that @memory, a pointer of a device, is in; NULL: no guest memory. */
+static MemoryRegion *guest_memory_at(const void *memory, ram_addr_t *offset)
+{
+    MemoryRegion *mr = memory_region_from_host((void *)memory, offset);
+
+    return mr && is_guest_memory(mr) ? mr : NULL;
+}
+
 bool krr_record_may_write(const void *memory)
 {
     ram_addr_t offset;
-    MemoryRegion *mr = memory_region_from_host((void *)memory, &offset);
 
-    return mr && is_guest_memory(mr);
+    return guest_memory_at(memory, &offset);
 }
 
 void krr_record_wrote(const void *memory, uint64_t length)
 {
     ram_addr_t offset;
-    MemoryRegion *mr = memory_region_from_host((void *)memory, &offset);
+    MemoryRegion *mr = guest_memory_at(memory, &offset);
 
-    if (mr && is_guest_memory(mr)) {
+    if (mr) {
         note(mr, offset, memory, length);
         update_copies(memory, memory, length);
     }
@@ -234,7 +241,7 @@ static bool is_in_one_piece(MemoryRegion *mr, uint64_t offset, unsigned size)
     }
     return offset / KRR_PAGE == (offset + size - 1) / KRR_PAGE ||
            (krr_record_physical(mr, offset, &first) &&
-           krr_record_physical(mr, offset + size - 1, &last) && last - first == size - 1);
+            krr_record_physical(mr, offset + size - 1, &last) && last - first == size - 1);
 }
 
 bool krr_record_dma_store(MemoryRegion *mr, uint64_t offset, uint64_t value,

@@ -28,8 +28,7 @@ static G_NORETURN void diverge(CPUState *cpu, const KrrReplayAccess *access, uin
                             krr_kind_name(access->kind), access->size,
                             space, access->address);
     }
-    cpu->exception_index = EXCP_KRR;
-    cpu_loop_exit(cpu);
+    krr_replay_to_scheduler(cpu);
 }
 
 uint64_t krr_replay_access_device(CPUState *cpu, const KrrReplayAccess *access, uintptr_t ra)

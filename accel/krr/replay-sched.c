@@ -230,6 +230,12 @@ static void debug_stop(CPUState *cpu)
 
 /* ---- the loop ---- */
 
+void krr_replay_to_scheduler(CPUState *cpu)
+{
+    cpu->exception_index = EXCP_KRR;
+    cpu_loop_exit(cpu);
+}
+
 static void after_run(CPUState *cpu, int r)
 {
     if (r == EXCP_HLT || r == EXCP_HALTED) {

@@ -135,6 +135,11 @@ struct KrrInfo *krr_replay_info(void);
 /* Was the lock last released as @previous (KRR_PREVIOUS) says? Else the replay has diverged. */
 bool krr_replay_check_previous(CPUState *cpu, uint64_t previous);
 
+/* ---- replay-sched.c ---- */
+
+/* Goes back to the scheduler from inside of what @cpu executes, whose state is restored already. */
+G_NORETURN void krr_replay_to_scheduler(CPUState *cpu);
+
 /* ---- replay-io.c ---- */
 
 typedef struct KrrReplayAccess {

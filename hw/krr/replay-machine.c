@@ -74,8 +74,7 @@ static uint64_t silent_read(CPUState *cpu, uint64_t address, unsigned size)
     cpu_restore_state(cpu, cpu->mem_io_pc);
     krr_replay_diverged(cpu, krr_cpu_rip(cpu),
                         "a read of %u bytes from the local APIC at 0x%" PRIx64, size, address);
-    cpu->exception_index = EXCP_KRR;
-    cpu_loop_exit(cpu);
+    krr_replay_to_scheduler(cpu);
 }
 
 /* Carries out what the trace has for an access of @cpu; the value of a read. */

@@ -20,8 +20,7 @@ void krr_replay_leave(CPUX86State *env, uintptr_t ra)
     if (ra) {
         cpu_restore_state(cs, ra);
     }
-    cs->exception_index = EXCP_KRR;
-    cpu_loop_exit(cs);
+    krr_replay_to_scheduler(cs);
 }
 
 const struct krr_record *krr_replay_peek_own(CPUX86State *env)

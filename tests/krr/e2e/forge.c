@@ -19,7 +19,6 @@
 #define MEMORY          (64u << 20)             /* bytes, from guest-physical 0 */
 #define KERNEL          0xffffffff80000000ull   /* where all of it is mapped */
 #define UNMAPPED        0xffffffffc0000000ull
-#define PAGE            4096
 #define LARGE_PAGE      (2u << 20)
 
 /* Guest-physical, a page each. */
@@ -88,8 +87,8 @@ static void map_memory(Forgery *f)
     for (uint64_t i = 1; i < MEMORY / LARGE_PAGE; i++) {
         put(f, PD + 8 * i, i * LARGE_PAGE | PRESENT | ACCESSED | LARGE);
     }
-    for (uint64_t i = 0; i < LARGE_PAGE / PAGE; i++) {
-        put(f, PT + 8 * i, i * PAGE | PRESENT | ACCESSED);
+    for (uint64_t i = 0; i < LARGE_PAGE / KRR_PAGE; i++) {
+        put(f, PT + 8 * i, i * KRR_PAGE | PRESENT | ACCESSED);
     }
 }
 
@@ -213,7 +212,7 @@ static void rom_tables(Forgery *f)
 {
     take_lock(f);
     halt_and_wake(f);
-    put(f, PT + 8 * (IDT / PAGE), IDT | PRESENT);
+    put(f, PT + 8 * (IDT / KRR_PAGE), IDT | PRESENT);
     f->machine.ranges[0].flags = KRR_RANGE_READONLY;
 }
 
@@ -238,7 +237,7 @@ static void many_areas(Forgery *f)
     f->cpu.gpr[R8] = AREAS_COUNT;
     for (uint32_t i = 0; i < AREAS_COUNT; i++) {
         areas[i] = (struct krr_memory) {
-            .address = i, .length = PAGE, .class = KRR_MEMORY_FREE
+            .address = i, .length = KRR_PAGE, .class = KRR_MEMORY_FREE
         };
     }
     add_record(f, KRR_KIND_END, put_hook(f, KRR_KIND_END), &end, sizeof(end));
@@ -275,14 +274,14 @@ static void make_cpu(Forgery *f, const KrrCpuState *good)
 {
     f->cpu = *good;
     memset(f->cpu.gpr, 0, sizeof(f->cpu.gpr));
-    f->cpu.gpr[RSP] = KERNEL + STACK + PAGE / 2;
+    f->cpu.gpr[RSP] = KERNEL + STACK + KRR_PAGE / 2;
     f->cpu.rip = KERNEL + CODE;
     f->cpu.rflags = 2;
     f->cpu.cr3 = PML4;
-    f->cpu.segment[KRR_SEG_GDT] = (KrrSegment) { .base = KERNEL + GDT, .limit = PAGE - 1 };
-    f->cpu.segment[KRR_SEG_IDT] = (KrrSegment) { .base = KERNEL + IDT, .limit = PAGE - 1 };
+    f->cpu.segment[KRR_SEG_GDT] = (KrrSegment) { .base = KERNEL + GDT, .limit = KRR_PAGE - 1 };
+    f->cpu.segment[KRR_SEG_IDT] = (KrrSegment) { .base = KERNEL + IDT, .limit = KRR_PAGE - 1 };
     f->cpu.segment[KRR_SEG_TR] = (KrrSegment) {
-        .base = KERNEL + TSS, .limit = PAGE - 1, .flags = TSS_FLAGS, .selector = TSS_SELECTOR
+        .base = KERNEL + TSS, .limit = KRR_PAGE - 1, .flags = TSS_FLAGS, .selector = TSS_SELECTOR
     };
 }
 
@@ -290,10 +289,10 @@ static void make_memory(Forgery *f)
 {
     f->memory = g_malloc0(MEMORY);
     f->code = CODE;
-    f->stack = STACK + PAGE / 2;
+    f->stack = STACK + KRR_PAGE / 2;
     map_memory(f);
     put(f, GDT + CODE_SELECTOR, CODE_SEGMENT);
-    put(f, TSS + TSS_IST1, KERNEL + IST_STACK + PAGE);
+    put(f, TSS + TSS_IST1, KERNEL + IST_STACK + KRR_PAGE);
 }
 
 static void write_final_ram(Forgery *f, KrrWriter *writer)
