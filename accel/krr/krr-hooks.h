@@ -146,7 +146,12 @@ void krr_replay_ops_init(struct AccelOpsClass *ops);
  */
 bool krr_replay_left_kernel(struct CPUState *cpu);
 
+/* ---- replay: gdb's stub (gdbstub) ---- */
+
 /* True when a replay stands at the end of its trace (for gdb's stop reason). */
 bool krr_replay_at_end(void);
+
+/* Instead of gdb_read_byte(), for each byte that gdb sends; also where nothing is replayed. */
+void krr_replay_gdb_byte(uint8_t byte);
 
 #endif

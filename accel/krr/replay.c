@@ -11,8 +11,6 @@
 #include "qobject/qdict.h"
 #include "qapi/error.h"
 #include "qapi/qapi-types-krr.h"
-#include "exec/gdbstub.h"
-#include "gdbstub/internals.h"
 #include "system/cpu-timers.h"
 #include "system/runstate.h"
 #include "system/system.h"
@@ -309,11 +307,6 @@ bool krr_replay_check_previous(CPUState *cpu, uint64_t previous)
     return false;
 }
 
-bool krr_replay_at_end(void)
-{
-    return krr_replay && krr_replay_over();
-}
-
 /* ---- monitor ---- */
 
 /* Ordinals and instruction counts of all vCPUs into @info. */
@@ -395,13 +388,6 @@ static void summary(void)
     krr_replay_each_page(hash_page, sum);
     fprintf(stderr, "krr: replay: instructions=%" PRIu64 " ram=%s\n",
             instructions, g_checksum_get_string(sum));
-}
-
-void krr_replay_show(CPUState *cpu)
-{
-    if (gdbserver_state.init) {
-        gdb_set_stop_cpu(cpu);
-    }
 }
 
 static int exit_status(void)

@@ -71,6 +71,7 @@ typedef struct KrrReplay {
     uint64_t progress_done;             /* done when the scheduler last saw a new record */
     uint64_t progress_instructions;     /* executed since */
     uint64_t last_budget;               /* instructions a cut-off trace may still run */
+    bool interrupt_kept;                /* gdb's, until the guest runs again */
 } KrrReplay;
 
 /* The session of this QEMU; NULL without -krr replay=. Hooks called by QEMU
@@ -121,9 +122,6 @@ void krr_replay_end_cut_off(void);
 void krr_replay_diverged(CPUState *cpu, uint64_t rip, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
-/* At a stop: @cpu is the one that gdb looks at first. With the BQL. */
-void krr_replay_show(CPUState *cpu);
-
 /* After the vCPU thread has left the execution loop for good: summary, then
  * exit or stop. Called with the BQL held. */
 void krr_replay_report(CPUState *cpu);
@@ -139,6 +137,11 @@ bool krr_replay_check_previous(CPUState *cpu, uint64_t previous);
 
 /* Goes back to the scheduler from inside of what @cpu executes, whose state is restored already. */
 G_NORETURN void krr_replay_to_scheduler(CPUState *cpu);
+
+/* ---- replay-gdb.c ---- */
+
+/* At a stop: @cpu is the one that gdb looks at first. With the BQL. */
+void krr_replay_show(CPUState *cpu);
 
 /* ---- replay-io.c ---- */
 
