@@ -71,6 +71,7 @@ static inline void *smp_shared(size_t size)
 
 struct smp_thread {
     pthread_t thread;
+    pthread_barrier_t *start;
     int number;
     void (*body)(int number);
 };
@@ -80,23 +81,30 @@ static inline void *smp_thread_main(void *argument)
     struct smp_thread *self = argument;
 
     smp_pin(self->number);
+    pthread_barrier_wait(self->start);
     self->body(self->number);
     return NULL;
 }
 
-/* Runs the body in count threads, the n-th on the CPU of the n-th partner. */
+/*
+ * Runs the body in count threads, the n-th on the CPU of the n-th partner. None begins before all are
+ * there: else the first could be done before the last exists.
+ */
 static inline void smp_threads(int count, void (*body)(int number))
 {
     static struct smp_thread threads[2 * SMP_MAX];
+    pthread_barrier_t start;
 
     CHECK(count <= 2 * SMP_MAX);
+    CHECK(pthread_barrier_init(&start, NULL, count) == 0);
     for (int i = 0; i < count; i++) {
-        threads[i] = (struct smp_thread) { .number = i, .body = body };
+        threads[i] = (struct smp_thread) { .start = &start, .number = i, .body = body };
         CHECK(pthread_create(&threads[i].thread, NULL, smp_thread_main, &threads[i]) == 0);
     }
     for (int i = 0; i < count; i++) {
         CHECK(pthread_join(threads[i].thread, NULL) == 0);
     }
+    CHECK(pthread_barrier_destroy(&start) == 0);
 }
 
 /* The same with processes, which answer by exit status 0. */
