@@ -39,8 +39,9 @@ typedef struct KrrReplayVcpu {
     KrrPlace place;
     bool stepped;                       /* gdb's step is done, its stop comes with the next entry */
     uint64_t ordinal;                   /* safepoints passed */
-    uint64_t user_read;                 /* strict=on: RIP of a read from user memory that no hook
-                                         * has told of yet; else 0 */
+    uint64_t user_read;                 /* strict=on: RIP of the first read from user memory that
+                                         * no hook has told of yet; else 0 */
+    uint64_t read_pages, read_end;      /* which may be read by the TLB until that hook */
     uint64_t instructions;              /* executed until it last left cpu_exec() */
     int64_t left;                       /* of its budget, when the execution loop last came round */
     uint32_t rounds;                    /* of the loop since that was another number */

@@ -68,6 +68,43 @@ uint64_t krr_rip_of(CPUX86State *env, uintptr_t ra)
 }
 
 /*
+ * In a strict replay each read from user memory has to be followed by the hook that brings in what was
+ * read, since user memory is not what it was. So no read goes by the TLB until there is one that no
+ * hook has told of; those behind it, of a long copy, may, until the hook. May this one?
+ */
+static bool watch_read(CPUX86State *env, uint64_t address, uintptr_t ra)
+{
+    KrrReplayVcpu *vcpu = krr_env_vcpu(env);
+    uint64_t page = address & TARGET_PAGE_MASK;
+
+    if (!vcpu->user_read) {
+        vcpu->user_read = krr_rip_of(env, ra);
+        return false;
+    }
+    if (vcpu->read_pages == vcpu->read_end) {
+        vcpu->read_pages = vcpu->read_end = page;
+    }
+    if (page == vcpu->read_end) {
+        vcpu->read_end += TARGET_PAGE_SIZE;
+    }
+    return page >= vcpu->read_pages && page < vcpu->read_end;
+}
+
+/* A hook has told of the last reads, or there was none after all. */
+static void forget_reads(CPUX86State *env)
+{
+    KrrReplayVcpu *vcpu = krr_env_vcpu(env);
+
+    vcpu->user_read = 0;
+    if (vcpu->read_pages != vcpu->read_end) {
+        tlb_flush_range_by_mmuidx(env_cpu(env), vcpu->read_pages,
+                                  vcpu->read_end - vcpu->read_pages,
+                                  MAKE_64BIT_MASK(0, NB_MMU_MODES), TARGET_LONG_BITS);
+        vcpu->read_pages = vcpu->read_end = 0;
+    }
+}
+
+/*
  * Raises @fault if this access is the one that faulted. Its kind does not matter:
  * a locked instruction, which hardware faults on as a write, reads first here.
  */
@@ -77,32 +114,16 @@ static void raise_if_here(CPUX86State *env, const struct krr_trap *fault, uint64
     if (fault->cr2 == address && krr_rip_of(env, ra) == fault->rip &&
         (env->regs[R_ECX] == fault->rcx || !krr_is_string_repeat(env, fault->rip, 0))) {
         env->cr[2] = address;
-        krr_env_vcpu(env)->user_read = 0;       /* so it has not read */
+        forget_reads(env);      /* it has not read */
         raise_exception_err_ra(env, EXCP0E_PAGE, fault->error_code, ra);
     }
 }
 
-/*
- * In a strict replay no access to user memory goes by the TLB: each read has to be followed by the
- * hook that brings in what was read, since user memory is not what it was.
- */
-static bool watch(CPUX86State *env, uint64_t address, MMUAccessType type, uintptr_t ra)
-{
-    if (!krr_replay->options->strict || !in_kernel(env, type) || !krr_is_user_address(address)) {
-        return false;
-    }
-    if (type == MMU_DATA_LOAD) {
-        krr_env_vcpu(env)->user_read = krr_rip_of(env, ra);
-    }
-    return true;
-}
-
 bool krr_user_read_is_told(CPUX86State *env, unsigned hook)
 {
-    KrrReplayVcpu *vcpu = krr_env_vcpu(env);
-    uint64_t rip = vcpu->user_read;
+    uint64_t rip = krr_env_vcpu(env)->user_read;
 
-    vcpu->user_read = 0;
+    forget_reads(env);
     /* At an entry, the read has made a debugger's trap come, and the hook comes behind that. */
     if (!rip || hook == KRR_KIND_USER_VALUE || hook == KRR_KIND_USER_BYTES ||
         hook == KRR_HOOK_ENTRY) {
@@ -112,21 +133,31 @@ bool krr_user_read_is_told(CPUX86State *env, unsigned hook)
     return false;
 }
 
-bool krr_replay_access(CPUX86State *env, uint64_t address, MMUAccessType type,
+/* Is this access to be watched for strict=on? */
+static bool is_strict(CPUX86State *env, uint64_t address, MMUAccessType type)
+{
+    return krr_replay->options->strict && in_kernel(env, type) && krr_is_user_address(address);
+}
+
+void krr_replay_access(CPUX86State *env, uint64_t address, MMUAccessType type, int *prot,
                        int *page_size, uintptr_t ra)
 {
     const struct krr_trap *fault = in_kernel(env, type) ? next_fault(env) : NULL;
-    bool slow = watch(env, address, type, ra);
+    bool keep = true;
 
+    if (is_strict(env, address, type)) {
+        keep = type == MMU_DATA_STORE || watch_read(env, address, ra);
+        *prot &= type == MMU_DATA_STORE ? PAGE_WRITE : PAGE_READ;
+    }
     if (fault && !((fault->cr2 ^ address) & TARGET_PAGE_MASK)) {
         raise_if_here(env, fault, address, ra);
-        slow = true;
+        keep = false;
     }
-    if (slow) {
+    if (!keep) {
         /* One byte: the slow path is taken each time. */
         *page_size = 1;
+        *prot &= ~PAGE_EXEC;
     }
-    return slow;
 }
 
 bool krr_replay_suppress_fault(CPUX86State *env, uint64_t address, MMUAccessType type,
@@ -137,7 +168,9 @@ bool krr_replay_suppress_fault(CPUX86State *env, uint64_t address, MMUAccessType
     if (!krr_is_user_address(address) || !in_kernel(env, type)) {
         return false;
     }
-    watch(env, address, type, ra);
+    if (type == MMU_DATA_LOAD && is_strict(env, address, type)) {
+        watch_read(env, address, ra);
+    }
     fault = next_fault(env);
     if (fault) {
         raise_if_here(env, fault, address, ra);

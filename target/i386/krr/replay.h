@@ -67,11 +67,11 @@ static inline uint32_t krr_record_port_in(CPUX86State *env, uint32_t port, unsig
 
 /*
  * The page walk for an access of the kernel succeeded. If the recorded CPU
- * faulted here nevertheless (stale TLB entry), raises that fault. True: the page
- * may not be cached, because the recorded fault is still to come, or all accesses are watched
- * (strict=on); @page_size is changed for tlb_set_page().
+ * faulted here nevertheless (stale TLB entry), raises that fault. Where the page may not be cached,
+ * because the recorded fault is still to come or reads are watched (strict=on), @prot and
+ * @page_size are changed for tlb_set_page().
  */
-bool krr_replay_access(CPUX86State *env, uint64_t address, MMUAccessType type,
+void krr_replay_access(CPUX86State *env, uint64_t address, MMUAccessType type, int *prot,
                        int *page_size, uintptr_t ra);
 
 /*

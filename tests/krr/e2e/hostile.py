@@ -374,7 +374,7 @@ def unhooked_read(folder, accel):
     Another one finds at the end that the kernel has kept something else."""
     trace = folder / 'unhooked.krr'
     result = vm.record(trace, ['sh', '-c', 'insmod /krr/unhooked.ko && mount -t debugfs none /mnt && '
-                               'echo x >/mnt/unhooked'], accel,
+                               f'echo {"x" * 100} >/mnt/unhooked'], accel,
                        ['--root', folder / 'root', '--krr-option', 'final-ram=on'])
     expect(result.status == 0, f'recording: {result.text()}')
     kept = vm.replay(trace)

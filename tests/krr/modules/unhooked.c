@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A driver with a way of its own to read user memory, past all hooks: what a strict replay is for.
- * What is written to /sys/kernel/debug/unhooked is looked at, and the first byte of it kept.
+ * Of what is written to /sys/kernel/debug/unhooked, the beginning is copied in a way that is told of;
+ * then the byte behind that is read, and kept.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/uaccess.h>
 #include <asm/smap.h>
 
 static struct dentry *entry;
-static u8 seen;
+static u8 copy[64], seen;
 
 static noinline ssize_t unhooked_write(struct file *file, const char __user *from, size_t length,
 				       loff_t *offset)
 {
+	if (length <= sizeof(copy))
+		return -EINVAL;
+	/* Of the same page, which the TLB must not keep. */
+	if (copy_from_user(copy, from, sizeof(copy)))
+		return -EFAULT;
 	stac();
 	/* Nobody reads it; it is there for memory at the end to be compared. */
-	WRITE_ONCE(seen, *(const volatile u8 __force *)from);
+	WRITE_ONCE(seen, ((const volatile u8 __force *)from)[sizeof(copy)]);
 	clac();
 	return length;
 }
