@@ -40,6 +40,14 @@ REGISTERS = ('rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip 
 WHERE = [f'info registers {REGISTERS}', 'monitor info krr']
 COUNTS = re.compile(r'(?:^vCPU \d+: safepoints \d+, kernel instructions \d+$\n?)+', re.M)
 THREAD = re.compile(r'^thread (\d+)$', re.M)
+# In gdb: Ctrl-C, a moment after the guest runs.
+CTRL_C = '''
+import os, signal, threading
+
+def interrupt_soon(_event):
+    gdb.events.cont.disconnect(interrupt_soon)
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+'''
 SHOW_THREAD = 'printf "thread %d\\n", $_thread'
 
 
@@ -353,9 +361,9 @@ class Tests:
         """Each Ctrl-C finds the vCPU that runs, or a stop that gdb does not show; none disturbs."""
         names = [f'stop{number}' for number in range(6)]
         # The breakpoint keeps it busy.
-        commands = ['break __cond_resched if $rip == 0', 'python import os, signal, threading']
+        commands = ['break __cond_resched if $rip == 0', f'python exec({CTRL_C!r})']
         for name in names:
-            commands += ['python threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()',
+            commands += ['python gdb.events.cont.connect(interrupt_soon)',
                          mark(name), 'continue', SHOW_THREAD, *WHERE]
         with replaying(self.trace) as replay:
             text = replay.gdb(*commands, 'delete', mark('end'), 'continue')
