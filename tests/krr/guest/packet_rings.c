@@ -340,7 +340,7 @@ static void full(int version)
         CHECK(header->tp_status & TP_STATUS_USER);
         header->tp_status = TP_STATUS_KERNEL;
     }
-    send_datagrams(0, FRAMES);
+    send_datagrams(0, 2 * FRAMES);
     CHECK(getsockopt(ring.fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &length) == 0);
     CHECK(statistics.tp_drops > 0);
     ring_close(&ring);
