@@ -414,10 +414,11 @@ def message_at_the_end_of_memory(folder, accel):
 def end_in_silence(folder, accel):
     """An END in the ring without its doorbell ends the recording nevertheless, and the text in it
     does not get at the terminal."""
-    result, trace = hostile_act(folder, accel, 'end', 'sleep 16')
+    result, trace = hostile_act(folder, accel, 'end', 'sleep 200')
     expect(result.status == vm.RECORDING_FAILED, f'recording: {result.text()}')
     seconds = json_number(vm.tool('info', '--json', trace), 'duration_us') / 1e6
-    expect(9 < seconds < 15, f'the recording took {seconds} s')
+    # After 10 s without the doorbell, and before the guest ends it.
+    expect(9 < seconds < 200, f'the recording took {seconds} s')
     expect('hostile: ' in result.text() and '\x1b' not in result.text(), result.text())
     verified = vm.tool('verify', trace)
     expect(verified.status == 0, f'the trace was not closed: {verified.text()}')
