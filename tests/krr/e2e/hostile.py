@@ -525,15 +525,16 @@ def stopped_in_kernel(folder):
     trace = folder / 'breakpoint.krr'
     port = gdb_tests.free_port()
     arguments = vm.record_arguments(
-        trace, ['sh', '-c', 'sleep 3; hostname other; echo went on'], 'tcg',
+        trace, ['sh', '-c', 'while :; do sleep 1; hostname other; done'], 'tcg',
         ['--root', folder / 'root', '--append', 'nokaslr', '--qemu-option', '-gdb',
          '--qemu-option', f'tcp:127.0.0.1:{port}'])
     with started(arguments) as process:
-        # In the kernel's own mode: gdb cannot follow a change of mode.
+        # In the kernel's own mode: gdb cannot follow a change of mode. The guest goes on meanwhile:
+        # gdb may need long for the kernel's symbols.
         vm.wait_until(lambda: trace.exists() and trace.stat().st_size, 60, 'the recording')
         debugger = vm.run(['gdb', '-nx', '-batch', '-ex', f'target remote 127.0.0.1:{port}',
                            '-ex', 'hbreak __x64_sys_sethostname', '-ex', 'continue',
-                           vm.VMLINUX], timeout=120)
+                           vm.VMLINUX])
         err = process.communicate(timeout=vm.TIMEOUT)[1].decode(errors='replace')
     expect(b'Breakpoint 1, __x64_sys_sethostname' in debugger.out, f'gdb: {debugger.text()}')
     expect(process.returncode == vm.RECORDING_FAILED and 'stopped in the kernel' in err,
