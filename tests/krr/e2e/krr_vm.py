@@ -4,7 +4,9 @@
 for the guest, and a recording of a guest with a CPU of another kind."""
 
 import argparse
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -79,8 +81,19 @@ def replay_is_ended(folder):
     fake, pid = folder / 'fake-qemu', folder / 'fake-pid'
     fake.write_text(f'#!/bin/sh\ntrap "" TERM\necho $$ >{pid}\nwhile :; do sleep 1; done\n')
     fake.chmod(0o755)
-    result = vm.run([vm.SCRIPTS / 'krr-vm', 'replay', fake], timeout=2, env={'KRR_QEMU': str(fake)})
-    expect(result.status is None, result.text())
+    with subprocess.Popen([vm.SCRIPTS / 'krr-vm', 'replay', fake], stderr=subprocess.DEVNULL,
+                          env={**os.environ, 'KRR_QEMU': str(fake)}) as process:
+        try:
+            vm.wait_until(lambda: pid.exists() and pid.read_text(), 60, 'the fake QEMU')
+            expect(process.poll() is None, f'krr-vm ended by itself with {process.returncode}')
+        finally:
+            process.terminate()
+        try:
+            # It gives QEMU ten seconds.
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    expect(process.returncode == 143, f'krr-vm ended with {process.returncode}')
     there = Path('/proc', pid.read_text().strip()).exists()
     expect(not there, 'QEMU runs on')
 
