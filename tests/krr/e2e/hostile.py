@@ -450,8 +450,9 @@ class Monitor:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(60)
-        self.socket.connect(str(path))
+        self.socket.settimeout(vm.TIMEOUT)
+        # It is there a moment before anybody listens.
+        vm.wait_until(lambda: self.socket.connect_ex(str(path)) == 0, 60, 'the monitor')
         self.lines = self.socket.makefile('rw')
         self.lines.readline()
         self.execute('qmp_capabilities')
@@ -475,7 +476,6 @@ def many_refusals(folder):
                                   '-qmp', f'unix:{path},server=on,wait=off'),
                  '--', 'insmod', '/krr/hostile.ko', 'act=refusals']
     with started(arguments) as process:
-        vm.wait_until(path.exists, 60, 'the monitor')
         times = Monitor(path).lines.read().count('the guest refuses')
         err = process.communicate(timeout=vm.TIMEOUT)[1]
     expect(process.returncode == 0, err.decode(errors='replace'))
@@ -500,7 +500,6 @@ def stopped_and_continued(folder):
         ['--root', folder / 'root', '--smp', '4', '--disk', image, '--qemu-option', '-qmp',
          '--qemu-option', f'unix:{path},server=on,wait=off'])
     with started(arguments) as process:
-        vm.wait_until(path.exists, 60, 'the monitor')
         monitor = Monitor(path)
         vm.wait_until(lambda: monitor.execute('query-krr')['status'] == 'recording', 60,
                       'the recording')
