@@ -63,6 +63,7 @@ typedef struct krr_lock_user {
 } User;
 
 static struct krr_lock the_lock;
+static pthread_barrier_t all_there;     /* for many_entries() */
 static User users[THREADS];
 static __thread User *self;
 static bool over;               /* atomic */
@@ -258,6 +259,8 @@ static void *many_entries(void *opaque)
     uint64_t takes = 0;
 
     self = opaque;
+    /* Else the first could be done before the last exists, and nobody ever wait. */
+    pthread_barrier_wait(&all_there);
     while (takes < TAKES) {
         check(enter(self, &takes), "it is not over");
         if (random_below(self, 256) == 0) {
@@ -276,6 +279,7 @@ static int set_up(void **state)
     memset(users, 0, sizeof(users));
     over = false;
     slices = plain = owner = 0;
+    pthread_barrier_init(&all_there, NULL, THREADS);
     for (uint32_t i = 0; i < THREADS; i++) {
         users[i].id = i;
         users[i].random = i + 1;
@@ -290,6 +294,7 @@ static int tear_down(void **state)
 {
     (void)state;
     alarm(0);
+    pthread_barrier_destroy(&all_there);
     for (unsigned i = 0; i < THREADS; i++) {
         pthread_cond_destroy(&users[i].cond);
         pthread_mutex_destroy(&users[i].mutex);
