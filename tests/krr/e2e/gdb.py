@@ -76,7 +76,7 @@ class Replay:
         set_up = vm.tool('gdb', '--vmlinux', vm.VMLINUX, '--port', self.port, self.trace)
         expect(set_up.status == 0, f'krr gdb: {set_up.text()}')
         lines = ['set pagination off', 'set confirm off', 'set width 0',
-                 *set_up.out.decode().splitlines(), f'source {vm.SCRIPTS / "krr-gdb.py"}', *commands]
+                 'set tcp connect-timeout 150', *set_up.out.decode().splitlines(), f'source {vm.SCRIPTS / "krr-gdb.py"}', *commands]
         # The monitor's answers come on stderr: one stream keeps the order.
         return ['sh', '-c', 'exec "$@" 2>&1', 'sh', 'gdb', '-nx', '-batch',
                 *(word for line in lines for word in ('-ex', line))]
