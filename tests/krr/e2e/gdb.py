@@ -51,11 +51,12 @@ def interrupt_soon(_event):
 SHOW_THREAD = 'printf "thread %d\\n", $_thread'
 
 
-def free_port():
-    """A TCP port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+def reserved_port():
+    """A socket on a TCP port that nobody else is given; QEMU may listen there (SO_REUSEADDR)."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(('127.0.0.1', 0))
+    return reserved
 
 
 class Replay:
@@ -63,7 +64,8 @@ class Replay:
 
     def __init__(self, trace):
         self.trace = trace
-        self.port = free_port()
+        self.reserved = reserved_port()
+        self.port = self.reserved.getsockname()[1]
         self.log = Path(f'{trace}.log')
         with self.log.open('wb') as log:
             self.process = subprocess.Popen(
@@ -76,7 +78,8 @@ class Replay:
         set_up = vm.tool('gdb', '--vmlinux', vm.VMLINUX, '--port', self.port, self.trace)
         expect(set_up.status == 0, f'krr gdb: {set_up.text()}')
         lines = ['set pagination off', 'set confirm off', 'set width 0',
-                 'set tcp connect-timeout 150', *set_up.out.decode().splitlines(), f'source {vm.SCRIPTS / "krr-gdb.py"}', *commands]
+                 'set tcp connect-timeout 150', *set_up.out.decode().splitlines(),
+                 f'source {vm.SCRIPTS / "krr-gdb.py"}', *commands]
         # The monitor's answers come on stderr: one stream keeps the order.
         return ['sh', '-c', 'exec "$@" 2>&1', 'sh', 'gdb', '-nx', '-batch',
                 *(word for line in lines for word in ('-ex', line))]
@@ -109,6 +112,7 @@ class Replay:
 
     def close(self):
         """Ends it."""
+        self.reserved.close()
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
             self.process.wait(timeout=60)

@@ -523,12 +523,13 @@ def stopped_and_continued(folder):
 def stopped_in_kernel(folder):
     """A debugger that stops the recorded guest in its kernel: there is no way to go on."""
     trace = folder / 'breakpoint.krr'
-    port = gdb_tests.free_port()
+    reserved = gdb_tests.reserved_port()
+    port = reserved.getsockname()[1]
     arguments = vm.record_arguments(
         trace, ['sh', '-c', 'while :; do sleep 1; hostname other; done'], 'tcg',
         ['--root', folder / 'root', '--append', 'nokaslr', '--qemu-option', '-gdb',
          '--qemu-option', f'tcp:127.0.0.1:{port}'])
-    with started(arguments) as process:
+    with reserved, started(arguments) as process:
         # In the kernel's own mode: gdb cannot follow a change of mode. The guest goes on meanwhile:
         # gdb may need long for the kernel's symbols.
         vm.wait_until(lambda: trace.exists() and trace.stat().st_size, 60, 'the recording')
