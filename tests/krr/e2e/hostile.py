@@ -323,8 +323,8 @@ def timeout_closes_trace(folder, accel):
     """A guest that does not end: the recording is closed and good."""
     trace = folder / 'timeout.krr'
     arguments = vm.record_arguments(trace, ['sleep', '10000'], accel)
-    # From power-on; some ten times as long as the recording takes to begin.
-    arguments[arguments.index('--timeout') + 1] = '60'
+    # From power-on; several times as long as the recording takes to begin.
+    arguments[arguments.index('--timeout') + 1] = '40'
     result = vm.run(arguments)
     expect(result.status == vm.RECORDING_FAILED, f'expected status 4, got {result.text()}')
     expect(b'timeout' in result.err, f'does not name the timeout: {result.text()}')
